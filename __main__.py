@@ -1,0 +1,5 @@
+"""tailspan's Pulumi program."""
+
+from stack import program
+
+program()

@@ -1,0 +1,56 @@
+"""The static pod `apiserver-connector`: a GPU region's gateway, running before any API server is in reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bootstrap.gateway import CA_DIRECTORY, NAMESPACE, Tailnet, as_env, container, environment, pod_settings
+from bootstrap.images import Images
+from network.plan import NodePlan
+
+KEY_DIRECTORY = "/etc/tailspan/connector"
+STATE_DIRECTORY = "/var/lib/tailspan/tailscale"
+
+
+def connector_pod(node: NodePlan, tag: str, hostname: str, tailnet: Tailnet, images: Images) -> dict[str, Any]:
+    """
+    The pod's manifest for /etc/kubernetes/manifests. State is on the host and TS_KUBE_SECRET is empty: once the
+    kubelet has seen Services it sets KUBERNETES_SERVICE_HOST in every restarted container, and containerboot would
+    then wait for the API server that it is meant to provide.
+    """
+    values = environment(tailnet, tag) | {
+        "TS_AUTHKEY": f"file:{KEY_DIRECTORY}/authkey",
+        "TS_HOSTNAME": hostname,
+        "TS_KUBE_SECRET": "",
+        "TS_STATE_DIR": STATE_DIRECTORY,
+        "TS_ROUTES": routes(node),
+    }
+    mounts = [
+        {"name": "state", "mountPath": STATE_DIRECTORY},
+        {"name": "key", "mountPath": KEY_DIRECTORY, "readOnly": True},
+        {"name": "ca", "mountPath": CA_DIRECTORY, "readOnly": True},
+    ]
+    directories = {"state": STATE_DIRECTORY, "key": KEY_DIRECTORY, "ca": CA_DIRECTORY}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "apiserver-connector",
+            "namespace": NAMESPACE,
+            "labels": {"app": "apiserver-connector"},
+        },
+        "spec": pod_settings()
+        | {
+            "restartPolicy": "Always",
+            "containers": [container(images, as_env(values), mounts)],
+            "volumes": [
+                {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
+                for name, path in directories.items()
+            ],
+        },
+    }
+
+
+def routes(node: NodePlan) -> str:
+    """TS_ROUTES: commas and no blanks; containerboot does not trim what stands between commas."""
+    return ",".join(str(prefix) for prefix in node.advertise)

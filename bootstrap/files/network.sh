@@ -1,0 +1,104 @@
+#!/bin/bash
+# The machine's share of the cluster network: addresses, routes, rules and packet filter. `up` may run again at any
+# time; `down` removes what `up` made. Values come from network.env, written by the node script.
+set -euo pipefail
+source /etc/tailspan/network.env
+
+# Set in stone so that a restarted tailscaled cannot change the order: Tailscale's own rules begin at 5210.
+OWN_RULES=2500
+TUNNEL=tailspan0
+
+lan_device() { ip -4 -o addr show to "$NODE_IP/32" | awk '$2 != "lo" {print $2; exit}'; }
+
+wait_for_lan() {
+  # At boot the address may come late (DHCP); a machine without a LAN of its own carries its node IP on lo.
+  for _ in $(seq "${LAN_WAIT_SECONDS:-30}"); do
+    LAN=$(lan_device)
+    [ -n "$LAN" ] && return 0
+    [ "$ALONE" = yes ] && break
+    sleep 1
+  done
+  [ "$ALONE" = yes ] || { echo "tailspan-network: no interface has the node IP $NODE_IP" >&2; exit 1; }
+  LAN=lo
+  ip addr replace "$NODE_IP/32" dev lo
+}
+
+# One VXLAN device towards the region's gateways, for networks that route every packet by its destination (each VM is
+# a /32 there, so a kernel next hop would be ignored). Its MAC is made from the node IP: nothing has to be learned.
+mac_of() { local a b c d; IFS=. read -r a b c d <<<"$1"; printf '02:54:%02x:%02x:%02x:%02x' "$a" "$b" "$c" "$d"; }
+
+tunnel_up() {
+  ip link show "$TUNNEL" >/dev/null 2>&1 ||
+    ip link add "$TUNNEL" type vxlan id "$VXLAN_ID" dstport "$VXLAN_PORT" local "$NODE_IP" dev "$LAN" nolearning
+  ip link set "$TUNNEL" address "$(mac_of "$NODE_IP")" mtu $(($(cat "/sys/class/net/$LAN/mtu") - 50)) up
+  sysctl -qw "net.ipv4.conf.$TUNNEL.rp_filter=2"
+  local gateway
+  for gateway in $GATEWAYS; do
+    [ "$gateway" = "$NODE_IP" ] && continue
+    bridge fdb replace "$(mac_of "$gateway")" dev "$TUNNEL" dst "$gateway"
+    ip neigh replace "$gateway" lladdr "$(mac_of "$gateway")" dev "$TUNNEL" nud permanent
+  done
+}
+
+routes_up() {
+  local peer supernet
+  if [ "$ALONE" = yes ]; then
+    :
+  elif [ "$REACH" = lan ]; then
+    # Pods of machines on the same LAN: straight to the machine, never through a tunnel.
+    for peer in $PEERS; do
+      ip route replace "${peer#*=}" via "${peer%%=*}" dev "$LAN" proto static
+    done
+  elif [ "$REACH" = tunnel ]; then
+    local router
+    router=$(ip -4 route show default | awk '{for (i = 1; i < NF; i++) if ($i == "via") {print $(i + 1); exit}}')
+    ip route replace "$NODE_CIDR" via "$router" dev "$LAN" onlink proto static
+    ip route replace "$REGION_POD_CIDR" via "$router" dev "$LAN" onlink proto static
+    tunnel_up
+  fi
+  # A pod address of this region that no machine has must not wander to a gateway and back.
+  [ "$REACH" = tunnel ] || ip route replace unreachable "$REGION_POD_CIDR" metric 4096 proto static
+  for supernet in $SUPERNETS; do
+    if [ "$ROLE" = gateway ]; then
+      # tailscaled's table 52 comes first; what it does not know must not leak to the internet.
+      ip route replace unreachable "$supernet" metric 4096 proto static
+    elif [ "$REACH" = tunnel ]; then
+      ip route replace "$supernet" via "$NEXT_HOP" dev "$TUNNEL" onlink mtu "$MTU" advmss "$MSS" proto static
+    else
+      ip route replace "$supernet" via "$NEXT_HOP" dev "$LAN" mtu "$MTU" advmss "$MSS" proto static
+    fi
+  done
+}
+
+rules_up() {
+  # A gateway accepts the routes that its partner advertises, its own region's among them. Without these rules it
+  # would send the region's traffic to its partner (tailscale/tailscale#7947).
+  [ "$ROLE" = gateway ] || return 0
+  local cidr
+  rules_down
+  for cidr in "$NODE_CIDR" "$REGION_POD_CIDR"; do
+    ip rule add to "$cidr" lookup main pref $OWN_RULES
+  done
+}
+
+rules_down() { while ip rule del pref $OWN_RULES 2>/dev/null; do :; done; }
+
+forwarding_offload() {
+  # UDP GRO forwarding lifts a gateway's throughput (Tailscale's performance best practices); not every driver has it.
+  [ "$ROLE" = gateway ] && command -v ethtool >/dev/null || return 0
+  ethtool -K "$LAN" rx-udp-gro-forwarding on rx-gro-list off >/dev/null 2>&1 || true
+}
+
+down() {
+  nft delete table inet tailspan 2>/dev/null || true
+  rules_down
+  ip route flush proto static table main 2>/dev/null || true
+  ip link del "$TUNNEL" 2>/dev/null || true
+  ip addr del "$NODE_IP/32" dev lo 2>/dev/null || true
+}
+
+case ${1:-up} in
+  up) wait_for_lan; rules_up; routes_up; forwarding_offload; nft -f /etc/tailspan/network.nft ;;
+  down) down ;;
+  *) echo "usage: network.sh up|down" >&2; exit 2 ;;
+esac

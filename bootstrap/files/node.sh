@@ -1,0 +1,192 @@
+# The steps that make a machine a node. Sent over SSH as one script with the machine's files and values in front of it;
+# `join` may run again at any time and only restarts what changed; `leave` wipes what it wrote.
+
+say() { printf 'tailspan[%s] %s\n' "$NODE_NAME" "$*" >&2; }
+fail() { say "FAILED at $STEP: $*"; exit 1; }
+step() { STEP=$1; say "$STEP"; }
+
+# put MODE PATH: write standard input to PATH if it differs; remember in CHANGED what was written.
+CHANGED=" "
+put() {
+  local mode=$1 path=$2 new
+  mkdir -p "$(dirname "$path")"
+  new=$(mktemp "$path.XXXXXX"); chmod "$mode" "$new"; cat >"$new"
+  if cmp -s "$new" "$path"; then rm -f "$new"; else mv -f "$new" "$path"; CHANGED="$CHANGED$path "; fi
+}
+changed() { local p; for p in "$@"; do [[ $CHANGED == *" $p "* ]] && return 0; done; return 1; }
+
+preflight() {
+  step "preflight"
+  [ "$(id -u)" = 0 ] || fail "the script runs as $(id -un): let access.ssh.user use sudo without a password"
+  case $(systemd-detect-virt --container 2>/dev/null || true) in
+    none | "" | lxc) ;;
+    *) fail "this is a container ($(systemd-detect-virt --container)): a node needs a VM or a physical machine" ;;
+  esac
+  [ "$(uname -m)" = x86_64 ] || [ "$(uname -m)" = aarch64 ] || fail "architecture $(uname -m) is not supported"
+  modprobe -a overlay br_netfilter tun vxlan 2>/dev/null || true
+  [ -c /dev/net/tun ] || [ "$ROLE" != gateway ] || fail "/dev/net/tun is missing: a gateway cannot run here (container pods cannot be gateways)"
+  local free
+  free=$(df --output=avail -m /var/lib | tail -1)
+  [ "$free" -ge 4096 ] || fail "only ${free} MiB free under /var/lib, 4096 are needed"
+  if [ "$ROLE" = gateway ] && ip -4 -o addr show | grep -v tailscale0 | grep -qE 'inet 100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.'; then
+    fail "an interface has an address in 100.64.0.0/10, which Tailscale drops: $(ip -4 -o addr show | grep -E 'inet 100\.' | head -1)"
+  fi
+}
+
+packages() {
+  step "packages"
+  local missing=()
+  command -v containerd >/dev/null || missing+=(containerd)
+  command -v runc >/dev/null || missing+=(runc)
+  command -v nft >/dev/null || missing+=(nftables)
+  command -v iptables >/dev/null || missing+=(iptables)
+  command -v conntrack >/dev/null || missing+=(conntrack)
+  command -v ethtool >/dev/null || missing+=(ethtool)
+  [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || missing+=(containernetworking-plugins)
+  if [ ${#missing[@]} -gt 0 ]; then
+    command -v apt-get >/dev/null || fail "missing ${missing[*]}, and there is no apt-get here: use a Debian or Ubuntu image, or install them"
+    DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 || fail "apt-get install ${missing[*]}"
+  fi
+  local binary
+  for binary in $KUBERNETES_BINARIES; do kubernetes_binary "$binary"; done
+}
+
+# The kubelet must match the cluster's minor; what is there already in that minor is kept.
+kubernetes_binary() {
+  local name=$1 path want have arch base
+  want=${KUBERNETES_VERSION%.*}
+  path=$(command -v "$name" || true)
+  if [ -n "$path" ]; then
+    case $name in
+      kubelet) have=$("$path" --version) ;;
+      kubeadm) have=$("$path" version -o short) ;;
+      kubectl) have=$("$path" version --client 2>/dev/null | head -1) ;;
+    esac
+    [[ $have == *"v$want."* ]] && return 0
+  fi
+  arch=$([ "$(uname -m)" = aarch64 ] && echo arm64 || echo amd64)
+  base=https://dl.k8s.io/v$KUBERNETES_VERSION/bin/linux/$arch
+  say "downloading $name v$KUBERNETES_VERSION"
+  curl -fsSL --retry 5 -o "/usr/local/bin/$name.new" "$base/$name" || fail "cannot download $name v$KUBERNETES_VERSION"
+  echo "$(curl -fsSL --retry 5 "$base/$name.sha256")  /usr/local/bin/$name.new" | sha256sum -c --quiet >&2 || fail "checksum of $name"
+  chmod 755 "/usr/local/bin/$name.new"; mv -f "/usr/local/bin/$name.new" "/usr/local/bin/$name"
+}
+
+host_settings() {
+  step "host settings"
+  local file=/etc/hosts line="$API_ADDRESS $API_NAME # tailspan"
+  if ! grep -qxF "$line" "$file"; then
+    { grep -v '# tailspan$' "$file" || true; echo "$line"; } >"$file.tailspan"
+    cat "$file.tailspan" >"$file"; rm -f "$file.tailspan"
+  fi
+  swapoff -a 2>/dev/null || true
+  # Written at boot by systemd-sysctl; here once by hand. rp_filter is loose because a flow may leave by one gateway
+  # and return by another. A key that this kernel does not have is no error.
+  sysctl -q -e -p /etc/sysctl.d/90-tailspan.conf >&2 || true
+}
+
+# Values that depend on the machine are filled in here and not by the operator, who has not seen it yet.
+fill_in() {
+  local driver=systemd systemd_cgroup=true resolv=/etc/resolv.conf restrict=false oom=-999 cni=/opt/cni/bin
+  [ -f /sys/fs/cgroup/cgroup.controllers ] || { driver=cgroupfs; systemd_cgroup=false; }
+  [ -s /run/systemd/resolve/resolv.conf ] && resolv=/run/systemd/resolve/resolv.conf
+  # Without CAP_SYS_RESOURCE (bit 24) nobody may lower oom_score_adj, and every sandbox would fail on it.
+  (( (0x$(awk '/^CapEff/ {print $2}' /proc/self/status) >> 24) & 1 )) || { restrict=true; oom=0; }
+  [ -x /usr/lib/cni/bridge ] && cni=/usr/lib/cni
+  sed -e "s|@CGROUP_DRIVER@|$driver|" -e "s|@SYSTEMD_CGROUP@|$systemd_cgroup|" -e "s|@RESOLV_CONF@|$resolv|" \
+    -e "s|@RESTRICT_OOM@|$restrict|" -e "s|@OOM_SCORE_ADJ@|$oom|" -e "s|@CNI_BIN@|$cni|"
+}
+
+network() {
+  step "network"
+  if changed /etc/tailspan/network.env /etc/tailspan/network.nft /usr/local/lib/tailspan/network.sh \
+      /etc/systemd/system/tailspan-network.service || ! systemctl is-active -q tailspan-network; then
+    systemctl daemon-reload
+    systemctl enable -q tailspan-network
+    systemctl restart tailspan-network || fail "$(journalctl -u tailspan-network -n 5 -o cat --no-pager | tr '\n' ' ')"
+  fi
+}
+
+runtime() {
+  step "container runtime"
+  if changed /etc/containerd/config.toml || ! systemctl is-active -q containerd; then
+    systemctl enable -q containerd
+    systemctl restart containerd || fail "containerd: $(journalctl -u containerd -n 5 -o cat --no-pager | tr '\n' ' ')"
+  fi
+}
+
+kubelet_service() {
+  step "kubelet"
+  if changed /etc/systemd/system/kubelet.service /etc/tailspan/kubelet.yaml || ! systemctl is-active -q kubelet; then
+    systemctl daemon-reload
+    systemctl enable -q kubelet
+    systemctl restart kubelet || fail "$(journalctl -u kubelet -n 5 -o cat --no-pager | tr '\n' ' ')"
+  fi
+}
+
+# A bootstrap kubeconfig matters only until the node has a certificate; its token dies with the join.
+has_certificate() { [ -s /var/lib/kubelet/pki/kubelet-client-current.pem ] && [ -s /etc/kubernetes/kubelet.conf ]; }
+
+wait_for_connector() {
+  [ -f /etc/kubernetes/manifests/apiserver-connector.yaml ] || return 0
+  step "apiserver-connector"
+  local i logs
+  for i in $(seq 240); do
+    if ip -4 -o addr show dev tailscale0 2>/dev/null | grep -q 'inet 100\.'; then
+      # The key has done its only work; it is single-use, and now it is gone from the machine too.
+      rm -f /etc/tailspan/connector/authkey
+      return 0
+    fi
+    sleep 0.5
+  done
+  logs=$(tail -qn 6 /var/log/pods/tailscale_apiserver-connector*/tailscale/*.log 2>/dev/null | tr '\n' ' ')
+  fail "no tailnet address after 120 s; last log lines: ${logs:-the pod has not started: $(journalctl -u kubelet -n 4 -o cat --no-pager | tr '\n' ' ')}"
+}
+
+leave() {
+  step "leave"
+  systemctl disable -q --now kubelet 2>/dev/null || true
+  rm -rf /etc/kubernetes
+  if systemctl is-active -q containerd; then
+    ctr -n k8s.io tasks ls -q 2>/dev/null | xargs -r -n1 ctr -n k8s.io tasks kill -s SIGKILL 2>/dev/null || true
+    ctr -n k8s.io containers ls -q 2>/dev/null | xargs -r ctr -n k8s.io containers rm 2>/dev/null || true
+  fi
+  awk '$2 ~ "^/var/lib/kubelet/" {print $2}' /proc/mounts | sort -r | xargs -r umount -l 2>/dev/null || true
+  [ -x /usr/local/lib/tailspan/network.sh ] && /usr/local/lib/tailspan/network.sh down || true
+  systemctl disable -q --now tailspan-network 2>/dev/null || true
+  # What a dead tailscaled leaves behind (k3s-io/k3s#7772).
+  ip link del tailscale0 2>/dev/null || true
+  ip link del cni0 2>/dev/null || true
+  for pref in 5210 5230 5250 5270; do while ip rule del pref $pref 2>/dev/null; do :; done; done
+  ip route flush table 52 2>/dev/null || true
+  nft list tables 2>/dev/null | awk '$1 == "table" && $3 ~ /^ts-|^kube-proxy/ {print $2, $3}' | while read -r f t; do nft delete table "$f" "$t"; done || true
+  command -v iptables-save >/dev/null && iptables-save 2>/dev/null | grep -vE 'KUBE-|ts-(input|forward|postrouting)' | iptables-restore 2>/dev/null || true
+  rm -rf /var/lib/kubelet /var/lib/etcd /var/lib/tailspan /etc/tailspan /usr/local/lib/tailspan /var/lib/cni \
+    /etc/cni/net.d/10-tailspan.conflist /etc/systemd/system/kubelet.service /etc/systemd/system/tailspan-network.service \
+    /etc/sysctl.d/90-tailspan.conf /etc/modules-load.d/tailspan.conf /var/log/pods/tailscale_*
+  sed -i '/# tailspan$/d' /etc/hosts 2>/dev/null || { grep -v '# tailspan$' /etc/hosts >/tmp/.hosts && cat /tmp/.hosts >/etc/hosts; rm -f /tmp/.hosts; }
+  systemctl daemon-reload
+  say "left"
+}
+
+join() {
+  preflight
+  packages
+  write_files
+  host_settings
+  network
+  runtime
+  machine_role
+  say "done"
+}
+
+# A second operator run waits for the first: an interrupted `pulumi up` may have left a script running here.
+exec 9>/run/tailspan.lock
+flock -w 600 9 || { echo "tailspan[$NODE_NAME] another run still works on this machine after 10 minutes" >&2; exit 1; }
+# Children must not keep the lock, or a daemon that they start would.
+case ${1:-} in
+  join) join 9>&- ;;
+  leave) leave 9>&- ;;
+  *) echo "usage: node.sh join|leave" >&2; exit 2 ;;
+esac

@@ -1,0 +1,82 @@
+"""The Tailscale container of a gateway: one definition for the DaemonSet in the cloud and the static pod outside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bootstrap.images import Images
+
+NAMESPACE = "tailscale"
+TAILSCALE_PORT = 41641
+# containerboot's health endpoint. On hostNetwork its default of [::]:9002 would be open on every interface.
+HEALTH_ADDRESS = "127.0.0.1:9002"
+CA_DIRECTORY = "/etc/tailspan/ca"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tailnet:
+    """What a gateway must know of its control server; `login_server` is None for Tailscale's own."""
+
+    login_server: str | None
+    private_ca: bool
+    # headscale 0.29 refuses --advertise-tags together with a tagged pre-authentication key.
+    advertise_tags: bool
+
+    def up_arguments(self, tag: str) -> str:
+        """TS_EXTRA_ARGS: source addresses are kept, other regions' routes are used, replies may come back elsewhere."""
+        arguments = ["--accept-routes", "--snat-subnet-routes=false", "--stateful-filtering=false"]
+        if self.login_server:
+            arguments.append(f"--login-server={self.login_server}")
+        if self.advertise_tags:
+            arguments.append(f"--advertise-tags={tag}")
+        return " ".join(arguments)
+
+
+def environment(tailnet: Tailnet, tag: str) -> dict[str, str]:
+    """What both shapes of a gateway share (containerboot's variables: tailscale cmd/containerboot/main.go)."""
+    values = {
+        "TS_USERSPACE": "false",
+        "TS_DEBUG_FIREWALL_MODE": "nftables",
+        "TS_ACCEPT_DNS": "false",
+        # A restart must not need a key: the key is single-use and long gone.
+        "TS_AUTH_ONCE": "true",
+        "TS_EXTRA_ARGS": tailnet.up_arguments(tag),
+        "PORT": str(TAILSCALE_PORT),
+        "TS_ENABLE_HEALTH_CHECK": "true",
+        "TS_LOCAL_ADDR_PORT": HEALTH_ADDRESS,
+        "TS_EXPERIMENTAL_ENABLE_FORWARDING_OPTIMIZATIONS": "true",
+        # Only with TS_SERVE_CONFIG is it of use; on a gateway it can end containerboot (tailscale/tailscale#20958).
+        "TS_EXPERIMENTAL_SERVICE_AUTO_ADVERTISEMENT": "false",
+    }
+    if tailnet.private_ca:
+        values["SSL_CERT_FILE"] = f"{CA_DIRECTORY}/ca.crt"
+    return values
+
+
+def pod_settings() -> dict[str, Any]:
+    """A gateway's pod: on the host's network, before everything else, and not dependent on the cluster's DNS."""
+    return {
+        "hostNetwork": True,
+        "dnsPolicy": "Default",
+        "priorityClassName": "system-node-critical",
+        "terminationGracePeriodSeconds": 10,
+        "tolerations": [{"operator": "Exists"}],
+    }
+
+
+def container(images: Images, env: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The container itself; `env` and `mounts` are what differs."""
+    return {
+        "name": "tailscale",
+        "image": images.tailscale,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": {"privileged": True},
+        "env": env,
+        "volumeMounts": mounts,
+    }
+
+
+def as_env(values: dict[str, str]) -> list[dict[str, Any]]:
+    """Kubernetes' list form, in a stable order."""
+    return [{"name": name, "value": value} for name, value in sorted(values.items())]

@@ -1,0 +1,123 @@
+"""A machine's routes, rules and packet filter: values for files/network.sh and one nftables table."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from bootstrap.gateway import TAILSCALE_PORT
+from network.plan import NetworkPlan, NodePlan, RegionPlan
+
+VXLAN_ID = 41641
+VXLAN_PORT = 4789
+
+
+def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
+    """network.env: sourced by network.sh, so every value is quoted."""
+    peers = [f"{peer.node_ip}={peer.pod_cidr}" for peer in region.nodes if peer.name != node.name]
+    values = {
+        "NODE_IP": node.node_ip,
+        "ROLE": node.role,
+        "REACH": region.reach,
+        # A machine alone in its region may have no LAN; it then carries its node IP on lo.
+        "ALONE": "yes" if len(region.nodes) == 1 else "no",
+        "NODE_CIDR": region.node_cidr,
+        "REGION_POD_CIDR": region.pod_cidr,
+        "POD_CIDR": node.pod_cidr,
+        "SUPERNETS": f"{plan.node_supernet} {plan.pod_supernet}",
+        "GATEWAYS": " ".join(str(gateway.node_ip) for gateway in region.gateways),
+        "NEXT_HOP": region.next_hop,
+        "PEERS": " ".join(peers) if region.reach == "lan" else "",
+        "MTU": plan.mtu,
+        "MSS": plan.mss,
+        "VXLAN_ID": VXLAN_ID,
+        "VXLAN_PORT": VXLAN_PORT,
+    }
+    return "".join(f"{name}='{value}'\n" for name, value in values.items())
+
+
+def _elements(*networks: IPv4Network) -> str:
+    return "{ " + ", ".join(str(network) for network in networks) + " }"
+
+
+def nftables(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
+    """The table `inet tailspan`, replaced as a whole whenever it is loaded."""
+    chains = [_masquerade(node, plan)]
+    if node.role == "gateway":
+        chains += [_transit(node, region, plan), _clamp(plan), _source(node, plan), _endpoints(node)]
+    body = "\n".join(chains)
+    return f"table inet tailspan\ndelete table inet tailspan\ntable inet tailspan {{\n{body}}}\n"
+
+
+def _masquerade(node: NodePlan, plan: NetworkPlan) -> str:
+    inside = _elements(plan.node_supernet, plan.pod_supernet, IPv4Network("224.0.0.0/4"))
+    return f"""\
+  # Pods keep their addresses inside the cluster and take the machine's towards the internet.
+  chain internet {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {node.pod_cidr} ip daddr != {inside} masquerade
+  }}
+"""
+
+
+def _transit(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
+    remote = _elements(plan.node_supernet, plan.pod_supernet)
+    own = _elements(region.node_cidr, region.pod_cidr, plan.service_cidr)
+    return f"""\
+  # A cross-region flow may leave by one gateway and come back by another, so neither sees all of it: connection
+  # tracking would call it invalid, and kube-proxy drops what is invalid. This machine's own pods stay tracked,
+  # because their Services are translated here.
+  chain untracked {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname "tailscale0" jump transit
+    ip daddr {remote} ip daddr != {own} jump transit
+  }}
+  chain transit {{
+    fib daddr type local return
+    ip daddr {node.pod_cidr} return
+    ip saddr {node.pod_cidr} return
+    notrack
+  }}
+"""
+
+
+def _clamp(plan: NetworkPlan) -> str:
+    return f"""\
+  # Both directions: a SYN and its answer may pass different gateways. nft never raises an MSS.
+  chain clamp {{
+    type filter hook forward priority mangle; policy accept;
+    oifname "tailscale0" tcp flags & (syn | rst) == syn tcp option maxseg size set {plan.mss}
+    iifname "tailscale0" tcp flags & (syn | rst) == syn tcp option maxseg size set {plan.mss}
+  }}
+"""
+
+
+def _source(node: NodePlan, plan: NetworkPlan) -> str:
+    remote = _elements(plan.node_supernet, plan.pod_supernet)
+    return f"""\
+  # What the gateway itself sends would carry its tailnet address, to which nothing in another region routes back.
+  chain source {{
+    type nat hook postrouting priority srcnat - 10; policy accept;
+    oifname "tailscale0" ip saddr 100.64.0.0/10 ip daddr {remote} snat ip to {node.node_ip}
+  }}
+"""
+
+
+POD_DEVICES = ("cni0", "veth*", "cilium*", "lxc*", "flannel*", "tailspan0")
+
+
+def _endpoints(node: NodePlan) -> str:
+    leaving = "\n".join(f'    oifname "{device}" udp sport {TAILSCALE_PORT} drop' for device in POD_DEVICES)
+    arriving = "\n".join(f'    iifname "{device}" udp dport {TAILSCALE_PORT} drop' for device in POD_DEVICES)
+    return f"""\
+  # tailscaled offers every address of the host as an endpoint. Over a pod interface a tunnel would run inside the
+  # pod network, or inside itself (tailscale/tailscale#1552).
+  chain endpoints_out {{
+    type filter hook output priority filter; policy accept;
+{leaving}
+  }}
+  chain endpoints_in {{
+    type filter hook input priority filter; policy accept;
+    ip daddr {node.pod_cidr} udp dport {TAILSCALE_PORT} drop
+{arriving}
+  }}
+"""

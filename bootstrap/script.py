@@ -1,0 +1,176 @@
+"""Node scripts: the machine's files and values in front of files/node.sh, as one text for SSH's standard input.
+
+Standard input and not arguments: the scripts carry a bootstrap token and a tailnet key, and arguments are visible to
+every process of the machine.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from bootstrap.cni import plain_conflist
+from bootstrap.connector import KEY_DIRECTORY, connector_pod
+from bootstrap.gateway import CA_DIRECTORY, Tailnet
+from bootstrap.hostnetwork import network_env, nftables
+from bootstrap.images import Images
+from bootstrap.kubeadm import API_PORT, kubeadm_config
+from bootstrap.kubelet import MODULES, NETWORK_UNIT, SYSCTL, containerd_config, kubelet_config, kubelet_unit
+from network.plan import NetworkPlan, NodePlan, RegionPlan
+
+FILES = Path(__file__).parent / "files"
+_END = "TAILSPAN_END_OF_FILE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """What every machine of the stack has in common."""
+
+    plan: NetworkPlan
+    images: Images
+    version: str
+    endpoint: str
+    unreachable_seconds: int
+    tailnet: Tailnet
+    tailnet_ca: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Join:
+    """What a machine needs to become a node; `token` and `key` are secrets."""
+
+    ca: str
+    token: str
+    hostname: str
+    key: str | None = None
+
+
+@dataclass
+class _Script:
+    cluster: Cluster
+    region: RegionPlan
+    node: NodePlan
+    files: list[str] = field(default_factory=list)
+    functions: list[str] = field(default_factory=list)
+
+    def put(self, path: str, content: str, mode: str = "0644", *, fill_in: bool = False) -> None:
+        self.files.append(_put(path, content, mode, fill_in=fill_in))
+
+    def render(self, role_file: str, binaries: str) -> str:
+        values = {
+            "NODE_NAME": self.node.name,
+            "ROLE": self.node.role,
+            "KUBERNETES_VERSION": self.cluster.version,
+            "KUBERNETES_BINARIES": binaries,
+            "API_ADDRESS": str(self.cluster.plan.api_address),
+            "API_NAME": self.cluster.endpoint,
+        }
+        head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+        body = (FILES / "node.sh").read_text()
+        main = body.index("# A second operator run waits")
+        return "".join(
+            (
+                "#!/bin/bash\nset -euo pipefail\n",
+                head,
+                body[:main],
+                "write_files() {\n  step files\n",
+                *self.files,
+                "}\n",
+                *self.functions,
+                (FILES / role_file).read_text(),
+                "\n",
+                body[main:],
+            )
+        )
+
+
+def _put(path: str, content: str, mode: str = "0644", *, fill_in: bool = False) -> str:
+    if _END in content:
+        raise ValueError(f"{path}: the content holds the line {_END}, which ends it")
+    text = content if content.endswith("\n") else content + "\n"
+    if fill_in:
+        # Not a pipe: what `put` remembers as changed would be lost in a subshell.
+        return f"put {mode} {path} < <(fill_in <<'{_END}'\n{text}{_END}\n)\n"
+    return f"put {mode} {path} <<'{_END}'\n{text}{_END}\n"
+
+
+def _function(name: str, *statements: str) -> str:
+    body = "".join(statements) or "  :\n"
+    return f"{name}() {{\n{body}}}\n"
+
+
+def _common(script: _Script) -> None:
+    cluster, region, node = script.cluster, script.region, script.node
+    script.put("/etc/modules-load.d/tailspan.conf", MODULES)
+    script.put("/etc/sysctl.d/90-tailspan.conf", SYSCTL)
+    script.put("/etc/tailspan/network.env", network_env(node, region, cluster.plan))
+    script.put("/etc/tailspan/network.nft", nftables(node, region, cluster.plan))
+    script.put("/usr/local/lib/tailspan/network.sh", (FILES / "network.sh").read_text(), "0755")
+    script.put("/etc/systemd/system/tailspan-network.service", NETWORK_UNIT)
+    script.put("/etc/containerd/config.toml", containerd_config(cluster.images), fill_in=True)
+    script.put("/etc/tailspan/kubelet.yaml", kubelet_config(cluster.plan), fill_in=True)
+    script.put("/etc/systemd/system/kubelet.service", kubelet_unit(node))
+    if region.cni == "plain":
+        script.put("/etc/cni/net.d/10-tailspan.conflist", plain_conflist(node))
+    if cluster.tailnet_ca and node.role == "gateway":
+        script.put(f"{CA_DIRECTORY}/ca.crt", cluster.tailnet_ca)
+
+
+def control_plane_script(
+    cluster: Cluster, region: RegionPlan, node: NodePlan, public_names: tuple[str, ...] = ()
+) -> str:
+    """The script of the control plane machine; prints the CA and the operator's kubeconfig as JSON, base64 each."""
+    script = _Script(cluster, region, node)
+    _common(script)
+    config = kubeadm_config(
+        node,
+        cluster.plan,
+        cluster.images,
+        version=cluster.version,
+        endpoint=cluster.endpoint,
+        public_names=public_names,
+        unreachable_seconds=cluster.unreachable_seconds,
+    )
+    script.put("/etc/tailspan/kubeadm.yaml", config)
+    return script.render("control-plane.sh", "kubelet kubeadm kubectl")
+
+
+def node_script(cluster: Cluster, region: RegionPlan, node: NodePlan, join: Join, *, connector: bool) -> str:
+    """The script of any other machine; with `connector` it is a gateway that brings its own way to the API server."""
+    script = _Script(cluster, region, node)
+    _common(script)
+    script.put("/etc/kubernetes/pki/ca.crt", join.ca)
+    if connector:
+        pod = connector_pod(node, region.tag, join.hostname, cluster.tailnet, cluster.images)
+        script.put("/etc/kubernetes/manifests/apiserver-connector.yaml", yaml.safe_dump(pod, sort_keys=True), "0600")
+    kubeconfig = bootstrap_kubeconfig(cluster.endpoint, join.token)
+    script.functions += [
+        _function("bootstrap_kubeconfig", _put("/etc/kubernetes/bootstrap-kubelet.conf", kubeconfig, "0600")),
+        _function("connector_key", _put(f"{KEY_DIRECTORY}/authkey", join.key or "", "0600") if connector else ""),
+    ]
+    return script.render("worker.sh", "kubelet")
+
+
+def bootstrap_kubeconfig(endpoint: str, token: str) -> str:
+    """The kubeconfig of a machine that has no certificate yet."""
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {
+                    "name": "tailspan",
+                    "cluster": {
+                        "server": f"https://{endpoint}:{API_PORT}",
+                        "certificate-authority": "/etc/kubernetes/pki/ca.crt",
+                    },
+                }
+            ],
+            "users": [{"name": "bootstrap", "user": {"token": token}}],
+            "contexts": [{"name": "bootstrap", "context": {"cluster": "tailspan", "user": "bootstrap"}}],
+            "current-context": "bootstrap",
+        }
+    )

@@ -1,0 +1,1 @@
+"""What a region is made of, as Pulumi components."""

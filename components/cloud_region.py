@@ -1,0 +1,104 @@
+"""CloudRegion: the network with the control plane, the gateways and the cluster's own services."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from bootstrap.gateway import NAMESPACE as GATEWAY_NAMESPACE
+from bootstrap.script import control_plane_script
+from components.cluster import ClusterAccess, decode_credentials, node_admission, operator_kubeconfig, stack_seed
+from components.dns import ClusterDns, region_dns
+from components.nodes import NodeFactory, run_script
+from components.region import RegionArgs, machine_firewalls, region_inputs
+from components.subnet_router import SubnetRouter, SubnetRouterArgs
+from providers.base import Machine
+
+
+class CloudRegion(pulumi.ComponentResource):
+    """
+    The region that everything else joins. `cluster` is what the other regions need of it: the CA, the operator's
+    kubeconfig, and the objects without which no machine is admitted.
+    """
+
+    cluster: ClusterAccess
+
+    def __init__(self, name: str, args: RegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tailspan:components:CloudRegion", name, region_inputs(args.plan), opts)
+        self._name = name
+        self._args = args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._open_firewalls()
+        machines = {node.name: self._machine(node.name) for node in args.plan.nodes}
+        self.cluster = self._control_plane(machines[args.plan.control_plane[0].name])
+        joins = self._join_nodes(machines)
+        namespace = kubernetes.core.v1.Namespace(
+            "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
+        )
+        self.router = SubnetRouter(
+            f"{name}-subnet-router",
+            SubnetRouterArgs(
+                region=args.plan,
+                images=args.cluster.images,
+                tailnet=args.tailnet,
+                keys={node.name: args.tailnet.key(node, args.plan.tag, self) for node in args.plan.gateways},
+                namespace=namespace.metadata["name"],
+            ),
+            pulumi.ResourceOptions(parent=self, providers=[self.cluster.provider], depends_on=joins),
+        )
+        dns = ClusterDns("dns", args.cluster.plan, self.cluster.provider, self._child)
+        region_dns(args.plan, args.cluster.images, self.cluster.provider, parent=self, after=[dns, *joins])
+        self.dns = dns
+        self.register_outputs({"kubeconfig": self.cluster.kubeconfig})
+
+    def _open_firewalls(self) -> None:
+        for role, ingress in machine_firewalls(self._args):
+            self._args.provider.firewall(role, ingress, self._child)
+
+    def _machine(self, name: str) -> Machine:
+        node = next(node for node in self._args.plan.nodes if node.name == name)
+        # The control plane's machine holds etcd: losing it loses the cluster.
+        options = pulumi.ResourceOptions(parent=self, protect=node.role == "control-plane")
+        return self._args.provider.machine(node, options)
+
+    def _in_cluster(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, provider=self.cluster.provider)
+
+    def _control_plane(self, machine: Machine) -> ClusterAccess:
+        args = self._args
+        node = args.plan.control_plane[0]
+        script = pulumi.Output.secret(control_plane_script(args.cluster, args.plan, node))
+        command = run_script(machine, script, self, protect=True)
+        address: pulumi.Input[str] = (
+            machine.public_address if args.access.api == "public" else str(node.node_ip)
+        )
+        credentials = pulumi.Output.secret(command.stdout.apply(decode_credentials))
+        kubeconfig = pulumi.Output.all(credentials, address).apply(
+            lambda values: operator_kubeconfig(values[0][1], values[1], args.cluster.endpoint)
+        )
+        provider = kubernetes.Provider(
+            f"{self._name}-cluster",
+            kubeconfig=kubeconfig,
+            # A renewed credential is not another cluster; without this it would replace every object.
+            cluster_identifier=args.cluster.endpoint,
+            opts=self._child,
+        )
+        return ClusterAccess(
+            ca=credentials.apply(lambda pair: str(pair[0])),
+            kubeconfig=kubeconfig,
+            seed=stack_seed(self),
+            provider=provider,
+            ready=node_admission(provider, self),
+        )
+
+    def _join_nodes(self, machines: dict[str, Machine]) -> list[pulumi.Resource]:
+        args = self._args
+        factory = NodeFactory(
+            cluster=args.cluster, access=self.cluster, tailnet=args.tailnet, region=args.plan, parent=self
+        )
+        joins: list[pulumi.Resource] = []
+        for node in args.plan.nodes:
+            machine = machines[node.name]
+            after = [] if node.role == "control-plane" else [factory.bootstrap(machine, node, key=None)]
+            joins.append(factory.join(machine, node, device=node.role == "gateway", after=after))
+        return joins

@@ -1,0 +1,162 @@
+"""CoreDNS in every region: a gateway that hiccups must not be a DNS outage of the region behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from bootstrap.images import Images
+from bootstrap.kubelet import CLUSTER_DOMAIN
+from network.plan import NetworkPlan, RegionPlan
+
+NAMESPACE = "kube-system"
+LABELS = {"k8s-app": "kube-dns"}
+ROLLOUT_SECONDS = 300
+
+COREFILE = f"""\
+.:53 {{
+    errors
+    health {{
+        lameduck 5s
+    }}
+    ready
+    kubernetes {CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
+        pods insecure
+        fallthrough in-addr.arpa ip6.arpa
+        ttl 30
+    }}
+    prometheus :9153
+    forward . /etc/resolv.conf {{
+        max_concurrent 1000
+    }}
+    cache 30
+    reload
+}}
+"""
+
+
+def _metadata(name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": NAMESPACE, "labels": LABELS}
+
+
+class ClusterDns(pulumi.ComponentResource):
+    """What the CoreDNS of all regions share: rights, configuration and the Service, which prefers near endpoints."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: NetworkPlan,
+        provider: kubernetes.Provider,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("tailspan:components:ClusterDns", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self, provider=provider)
+        kubernetes.core.v1.ServiceAccount(f"{name}-account", metadata=_metadata("coredns"), opts=child)
+        reads = {"verbs": ["list", "watch"]}
+        kubernetes.rbac.v1.ClusterRole(
+            f"{name}-role",
+            metadata={"name": "system:coredns"},
+            rules=[
+                reads | {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"]},
+                reads | {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"]},
+            ],
+            opts=child,
+        )
+        kubernetes.rbac.v1.ClusterRoleBinding(
+            f"{name}-binding",
+            metadata={"name": "system:coredns"},
+            role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:coredns"},
+            subjects=[{"kind": "ServiceAccount", "name": "coredns", "namespace": NAMESPACE}],
+            opts=child,
+        )
+        kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=_metadata("coredns"), data={"Corefile": COREFILE}, opts=child)
+        ports = [("dns", "UDP", 53), ("dns-tcp", "TCP", 53), ("metrics", "TCP", 9153)]
+        kubernetes.core.v1.Service(
+            f"{name}-service",
+            # It has no endpoints until a region's pods run, and those come after it.
+            metadata=_metadata("kube-dns") | {"annotations": {"pulumi.com/skipAwait": "true"}},
+            spec={
+                "clusterIP": str(plan.dns_ip),
+                "selector": LABELS,
+                "trafficDistribution": "PreferClose",
+                "ports": [{"name": port, "protocol": protocol, "port": number} for port, protocol, number in ports],
+            },
+            opts=child,
+        )
+        self.register_outputs({})
+
+
+def region_dns(
+    region: RegionPlan,
+    images: Images,
+    provider: kubernetes.Provider,
+    *,
+    parent: pulumi.Resource,
+    after: list[pulumi.Resource],
+) -> kubernetes.apps.v1.Deployment:
+    """A region's CoreDNS: two pods where there are two machines for them."""
+    labels = LABELS | {"tailspan.dev/region": region.name}
+    candidates = [node for node in region.nodes if node.role != "control-plane"]
+    return kubernetes.apps.v1.Deployment(
+        f"{region.name}-dns",
+        metadata=_metadata(f"coredns-{region.name}")
+        | {"annotations": {"pulumi.com/timeoutSeconds": str(ROLLOUT_SECONDS)}},
+        spec={
+            "replicas": min(2, len(candidates)),
+            "selector": {"matchLabels": labels},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(region, labels, images)},
+        },
+        opts=pulumi.ResourceOptions(parent=parent, provider=provider, depends_on=after),
+    )
+
+
+def _pod(region: RegionPlan, labels: dict[str, str], images: Images) -> dict[str, Any]:
+    apart = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
+    return {
+        "serviceAccountName": "coredns",
+        "priorityClassName": "system-cluster-critical",
+        "dnsPolicy": "Default",
+        "nodeSelector": {"topology.kubernetes.io/region": region.name},
+        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+        "affinity": {
+            "podAntiAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": apart}]
+            },
+            # The control plane's machine has other work.
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [
+                                {"key": "node-role.kubernetes.io/control-plane", "operator": "DoesNotExist"}
+                            ]
+                        }
+                    ]
+                }
+            },
+        },
+        "containers": [
+            {
+                "name": "coredns",
+                "image": images.coredns,
+                "imagePullPolicy": "IfNotPresent",
+                "args": ["-conf", "/etc/coredns/Corefile"],
+                "resources": {"limits": {"memory": "170Mi"}, "requests": {"cpu": "50m", "memory": "70Mi"}},
+                "ports": [
+                    {"name": "dns", "protocol": "UDP", "containerPort": 53},
+                    {"name": "dns-tcp", "protocol": "TCP", "containerPort": 53},
+                ],
+                "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 2},
+                "livenessProbe": {
+                    "httpGet": {"path": "/health", "port": 8080},
+                    "initialDelaySeconds": 60,
+                    "failureThreshold": 5,
+                },
+                "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns", "readOnly": True}],
+            }
+        ],
+        "volumes": [{"name": "config", "configMap": {"name": "coredns"}}],
+    }

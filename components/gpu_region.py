@@ -1,0 +1,50 @@
+"""GpuProviderRegion: machines anywhere that join the cloud region's cluster as ordinary nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components.cluster import ClusterAccess
+from components.dns import region_dns
+from components.nodes import NodeFactory
+from components.region import RegionArgs, machine_firewalls, region_inputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuProviderRegionArgs(RegionArgs):
+    """A GPU region, the cluster it joins and the cloud region's services that must be there first."""
+
+    access_to: ClusterAccess
+    after: tuple[pulumi.Resource, ...] = ()
+
+
+class GpuProviderRegion(pulumi.ComponentResource):
+    """
+    Gateways first: each brings its own way to the API server, the static pod `apiserver-connector`. Plain machines
+    follow through them, and leave before them.
+    """
+
+    def __init__(self, name: str, args: GpuProviderRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tailspan:components:GpuProviderRegion", name, region_inputs(args.plan), opts)
+        child = pulumi.ResourceOptions(parent=self)
+        for role, ingress in machine_firewalls(args):
+            args.provider.firewall(role, ingress, child)
+        factory = NodeFactory(
+            cluster=args.cluster, access=args.access_to, tailnet=args.tailnet, region=args.plan, parent=self
+        )
+        joins: list[pulumi.Resource] = []
+        for node in args.plan.gateways:
+            machine = args.provider.machine(node, child)
+            script = factory.bootstrap(machine, node, key=args.tailnet.key(node, args.plan.tag, self))
+            joins.append(factory.join(machine, node, device=True, after=[script, *args.after]))
+        gateways = list(joins)
+        for node in args.plan.workers:
+            machine = args.provider.machine(node, child)
+            script = factory.bootstrap(machine, node, key=None)
+            joins.append(factory.join(machine, node, device=False, after=[script, *gateways]))
+        region_dns(
+            args.plan, args.cluster.images, args.access_to.provider, parent=self, after=[*args.after, *joins]
+        )
+        self.register_outputs({})

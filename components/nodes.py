@@ -1,0 +1,146 @@
+"""From a machine to a Ready node, in two resources: its script over SSH, and its admission by the operator."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+from pulumi_command import local, remote
+
+from bootstrap.script import Cluster, Join, node_script
+from components.access import as_root, connection
+from components.cluster import ClusterAccess
+from components.tailnet import Tailnet, hostname
+from network.plan import NodePlan, RegionPlan
+from providers.base import Machine
+
+READY_SECONDS = 300
+
+
+def node_labels(node: NodePlan, region: RegionPlan) -> dict[str, str]:
+    """
+    Labels that the operator declares. A kubelet may set most labels of its own node, but none under
+    node-restriction.kubernetes.io/ (Kubernetes: NodeRestriction), so only those decide where trusted pods run.
+    """
+    labels = {
+        "topology.kubernetes.io/region": region.name,
+        "topology.kubernetes.io/zone": region.name,
+        "node-restriction.kubernetes.io/tailspan-region": region.name,
+        "node-restriction.kubernetes.io/tailspan-role": node.role,
+        "tailspan.dev/role": node.role,
+    }
+    if node.gpu:
+        labels["tailspan.dev/gpu"] = node.gpu.type
+        labels["tailspan.dev/gpu-count"] = str(node.gpu.count)
+    return labels
+
+
+def bootstrap_token(seed: str, node: NodePlan) -> str:
+    """
+    One token per machine and generation, made from the stack's secret seed, in the form `id.secret` of six and sixteen
+    characters of [a-z0-9] (Kubernetes: bootstrap tokens). It works only while the machine is being admitted.
+    """
+    digest = hmac.new(bytes.fromhex(seed), f"{node.name}/{node.generation}".encode(), hashlib.sha256).hexdigest()
+    return f"{digest[:6]}.{digest[6:22]}"
+
+
+class NodeFactory:
+    """Makes nodes of one region; holds what they have in common."""
+
+    def __init__(
+        self, *, cluster: Cluster, access: ClusterAccess, tailnet: Tailnet, region: RegionPlan, parent: pulumi.Resource
+    ) -> None:
+        self._cluster = cluster
+        self._access = access
+        self._tailnet = tailnet
+        self._region = region
+        self._parent = parent
+
+    def bootstrap(self, machine: Machine, node: NodePlan, *, key: pulumi.Output[str] | None) -> remote.Command:
+        """Send the machine its script. A `key` makes it a gateway with a connector of its own."""
+        script = pulumi.Output.secret(
+            pulumi.Output.all(self._access.ca, self._access.seed, key).apply(
+                lambda values: node_script(
+                    self._cluster,
+                    self._region,
+                    node,
+                    Join(
+                        ca=values[0],
+                        token=bootstrap_token(values[1], node),
+                        hostname=hostname(node),
+                        key=values[2],
+                    ),
+                    connector=key is not None,
+                )
+            )
+        )
+        return run_script(machine, script, self._parent)
+
+    def join(
+        self, machine: Machine, node: NodePlan, *, device: bool, after: Sequence[pulumi.Resource]
+    ) -> local.Command:
+        """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain it and forget it."""
+        request = pulumi.Output.all(self._access.kubeconfig, self._access.seed, self._tailnet.api()).apply(
+            lambda values: json.dumps(
+                {
+                    "kubeconfig": values[0],
+                    "node": declared_node(node, self._region, machine.provider_id),
+                    "token": None if node.role == "control-plane" else bootstrap_token(values[1], node),
+                    "device": {"tailnet": values[2], "hostname": hostname(node)} if device else None,
+                    "ready_timeout": READY_SECONDS,
+                },
+                sort_keys=True,
+            )
+        )
+        return local.Command(
+            f"{node.name}-join",
+            create="python -m ops v1 join",
+            update="python -m ops v1 update",
+            delete="python -m ops v1 leave",
+            stdin=pulumi.Output.secret(request),
+            logging=local.Logging.STDERR,
+            add_previous_output_in_env=False,
+            opts=pulumi.ResourceOptions(parent=self._parent, depends_on=[*after, *self._access.ready]),
+        )
+
+
+def declared_node(node: NodePlan, region: RegionPlan, provider_id: str) -> dict[str, Any]:
+    """What ops/ declares before the machine registers; a foreign provider ID keeps cloud controllers away from it."""
+    return {
+        "name": node.name,
+        "pod_cidr": str(node.pod_cidr),
+        "provider_id": provider_id,
+        "labels": node_labels(node, region),
+        "taints": [],
+        "generation": node.generation,
+    }
+
+
+def run_script(
+    machine: Machine, script: pulumi.Output[str], parent: pulumi.Resource, *, protect: bool = False
+) -> remote.Command:
+    """
+    Run a node script as root. `update` is explicit, so a changed login or a rotated key runs the script again and
+    never makes the node anew; a machine that goes away with all that is on it needs no farewell.
+    """
+    return remote.Command(
+        f"{machine.name}-bootstrap",
+        connection=connection(machine.login),
+        create=as_root(machine.login, "join"),
+        update=as_root(machine.login, "join"),
+        delete=as_root(machine.login, "leave"),
+        stdin=script,
+        logging=remote.Logging.STDERR,
+        add_previous_output_in_env=False,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            additional_secret_outputs=["stdout"],
+            deleted_with=machine.resource,
+            depends_on=[machine.resource] if machine.resource else None,
+            protect=protect,
+        ),
+    )

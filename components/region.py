@@ -1,0 +1,65 @@
+"""What the two kinds of region share: their inputs for policies, and SSH openings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+from bootstrap.kubeadm import API_PORT
+from bootstrap.script import Cluster
+from components.tailnet import Tailnet
+from config.schema import AccessConfig, FirewallRule
+from network.nodes import Role
+from network.plan import RegionPlan
+from providers.base import RegionProvider
+
+SSH_PORT = 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionArgs:
+    """A region of the plan, the place its machines come from, and what the whole stack has in common."""
+
+    plan: RegionPlan
+    provider: RegionProvider
+    cluster: Cluster
+    tailnet: Tailnet
+    access: AccessConfig
+
+
+def region_inputs(region: RegionPlan) -> dict[str, Any]:
+    """What a region says of itself to policies, also where its provider has no firewall resource."""
+    return {
+        "name": region.name,
+        "nodeCidr": str(region.node_cidr),
+        "podCidr": str(region.pod_cidr),
+        "gatewayFirewall": [
+            {"protocol": rule.protocol, "port": rule.port, "source": str(rule.source)}
+            for rule in region.gateway_firewall
+        ],
+    }
+
+
+def operator_openings(access: AccessConfig, *, api: bool = False) -> list[FirewallRule]:
+    """SSH, and with `api` a public API server, from the operator's addresses and from nowhere else."""
+    ports = [SSH_PORT] + ([API_PORT] if api and access.api == "public" else [])
+    return [_opening(port, source) for port in ports for source in access.allow]
+
+
+def _opening(port: int, source: IPv4Network) -> FirewallRule:
+    return FirewallRule(protocol="tcp", port=port, source=source)
+
+
+def machine_firewalls(args: RegionArgs) -> Sequence[tuple[Role, list[FirewallRule]]]:
+    """The openings of each role that the region has machines of."""
+    region = args.plan
+    openings: list[tuple[Role, list[FirewallRule]]] = []
+    if region.control_plane:
+        openings.append(("control-plane", operator_openings(args.access, api=True)))
+    if region.gateways:
+        openings.append(("gateway", [*region.gateway_firewall, *operator_openings(args.access)]))
+    if region.workers:
+        openings.append(("worker", operator_openings(args.access)))
+    return openings

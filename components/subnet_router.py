@@ -1,0 +1,169 @@
+"""The DaemonSet `subnet-router`: the gateways of a cloud region."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from bootstrap.connector import routes
+from bootstrap.gateway import CA_DIRECTORY, NAMESPACE, as_env, container, environment, pod_settings
+from bootstrap.images import Images
+from components.tailnet import Tailnet
+from network.plan import RegionPlan
+
+NAME = "subnet-router"
+ROLLOUT_SECONDS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubnetRouterArgs:
+    """A cloud region's gateways; `keys` by node name, and the namespace that the pods live in."""
+
+    region: RegionPlan
+    images: Images
+    tailnet: Tailnet
+    keys: dict[str, pulumi.Output[str]]
+    namespace: pulumi.Input[str]
+
+
+class SubnetRouter(pulumi.ComponentResource):
+    """
+    Tailscale on every gateway node of the region, each with routes, key and state of its own.
+
+    A kubelet can label its own node, so the pods are selected by labels that only the operator can set; their
+    Role names every Secret, so that the pod of one host cannot read what is not meant for this DaemonSet.
+    """
+
+    def __init__(self, name: str, args: SubnetRouterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tailspan:components:SubnetRouter", name, None, opts)
+        self._args = args
+        child = pulumi.ResourceOptions(parent=self)
+        secrets = self._secrets(name, child)
+        account = self._account(name, child)
+        config = {"tailscale-ca": args.tailnet.ca or ""} | {
+            node.name: routes(node) for node in args.region.gateways
+        }
+        config_map = kubernetes.core.v1.ConfigMap(
+            f"{name}-config", metadata=self._metadata(f"{NAME}-config"), data=config, opts=child
+        )
+        kubernetes.apps.v1.DaemonSet(
+            f"{name}-daemonset",
+            metadata=self._metadata(NAME)
+            | {"annotations": {"pulumi.com/timeoutSeconds": str(ROLLOUT_SECONDS)}},
+            spec=self._spec(config),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*secrets, *account, config_map]),
+        )
+        self.register_outputs({})
+
+    def _metadata(self, name: str) -> dict[str, Any]:
+        return {"name": name, "namespace": self._args.namespace, "labels": {"app": NAME}}
+
+    def _secrets(self, name: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
+        keys = kubernetes.core.v1.Secret(
+            f"{name}-keys", metadata=self._metadata(f"{NAME}-keys"), string_data=self._args.keys, opts=opts
+        )
+        # containerboot keeps the device's identity here. Declared, because a right to create cannot be bound to a name.
+        states = [
+            kubernetes.core.v1.Secret(
+                f"{node.name}-state",
+                metadata=self._metadata(f"{NAME}-{node.name}"),
+                opts=pulumi.ResourceOptions.merge(
+                    opts, pulumi.ResourceOptions(ignore_changes=["data", "stringData"])  # written by the pod
+                ),
+            )
+            for node in self._args.region.gateways
+        ]
+        return [keys, *states]
+
+    def _account(self, name: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
+        metadata = self._metadata(NAME)
+        account = kubernetes.core.v1.ServiceAccount(f"{name}-account", metadata=metadata, opts=opts)
+        role = kubernetes.rbac.v1.Role(
+            f"{name}-role",
+            metadata=metadata,
+            rules=[
+                {
+                    "apiGroups": [""],
+                    "resources": ["secrets"],
+                    "resourceNames": [f"{NAME}-{node.name}" for node in self._args.region.gateways],
+                    "verbs": ["get", "update", "patch"],
+                },
+                {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "create", "patch"]},
+            ],
+            opts=opts,
+        )
+        binding = kubernetes.rbac.v1.RoleBinding(
+            f"{name}-binding",
+            metadata=metadata,
+            role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME},
+            subjects=[{"kind": "ServiceAccount", "name": NAME, "namespace": self._args.namespace}],
+            opts=opts,
+        )
+        return [account, role, binding]
+
+    def _spec(self, config: dict[str, str]) -> dict[str, Any]:
+        region = self._args.region
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+        return {
+            "selector": {"matchLabels": {"app": NAME}},
+            # One at a time: the other gateway carries the region meanwhile.
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+            "template": {
+                "metadata": {"labels": {"app": NAME}, "annotations": {"tailspan.dev/config": digest}},
+                "spec": self._pod(region),
+            },
+        }
+
+    def _pod(self, region: RegionPlan) -> dict[str, Any]:
+        gateways = self._args.tailnet.gateways
+        mounts: list[dict[str, Any]] = [
+            {"name": "keys", "mountPath": "/etc/tailspan/keys", "readOnly": True},
+            {"name": "config", "mountPath": "/etc/tailspan/config", "readOnly": True},
+        ]
+        volumes: list[dict[str, Any]] = [
+            {"name": "keys", "secret": {"secretName": f"{NAME}-keys", "defaultMode": 0o400}},
+            {"name": "config", "configMap": {"name": f"{NAME}-config"}},
+        ]
+        if gateways.private_ca:
+            mounts.append({"name": "ca", "mountPath": CA_DIRECTORY, "readOnly": True})
+            items = [{"key": "tailscale-ca", "path": "ca.crt"}]
+            volumes.append({"name": "ca", "configMap": {"name": f"{NAME}-config", "items": items}})
+        node_name = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+        pod_fields = [
+            {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+            for name, path in (("POD_NAME", "metadata.name"), ("POD_UID", "metadata.uid"))
+        ]
+        values = environment(gateways, region.tag) | {
+            "TS_AUTHKEY": "file:/etc/tailspan/keys/$(NODE_NAME)",
+            "TS_HOSTNAME": "$(NODE_NAME)",
+            "TS_KUBE_SECRET": f"{NAME}-$(NODE_NAME)",
+        }
+        # NODE_NAME first: a variable may refer only to those before it.
+        box = container(self._args.images, [node_name, *pod_fields, *as_env(values)], mounts)
+        # Every gateway advertises prefixes of its own, and a DaemonSet has one environment for all.
+        box["command"] = [
+            "/bin/sh",
+            "-c",
+            'export TS_ROUTES="$(cat "/etc/tailspan/config/$NODE_NAME")"; exec /usr/local/bin/containerboot',
+        ]
+        box["readinessProbe"] = {
+            "httpGet": {"host": "127.0.0.1", "path": "/healthz", "port": 9002},
+            "periodSeconds": 2,
+            "failureThreshold": 3,
+        }
+        return pod_settings() | {
+            "serviceAccountName": NAME,
+            "nodeSelector": {
+                "node-restriction.kubernetes.io/tailspan-region": region.name,
+                "node-restriction.kubernetes.io/tailspan-role": "gateway",
+            },
+            "containers": [box],
+            "volumes": volumes,
+        }
+
+

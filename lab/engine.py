@@ -1,0 +1,202 @@
+"""Runs a stack through the Pulumi engine: in the lab with real effects, or as an offline preview."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from pulumi.automation import Stack
+from pulumi.automation.errors import CommandError
+from rich.console import Console
+
+from lab.engine_cli import Mode, open_stack, set_secret
+from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
+from lab.engine_recovery import only_launcher, remove_stale_locks, settle_pending
+from lab.engine_view import View
+from tools import paths
+
+Program = Callable[[], None]
+OFFLINE_API_KEY = "offline-preview"
+# Creates of machines mostly wait; the engine's default (4 per core) would make them wait in turn.
+PARALLEL = 32
+
+
+def stack_program() -> None:
+    """The repository's program. Imported when the engine asks for it, while the engine's own start goes on."""
+    importlib.import_module("stack").program()
+
+
+@dataclass
+class Session:
+    """One stack and how its program, files and messages are found; tests bring their own."""
+
+    files: Files
+    mode: Mode
+    program: Program = stack_program
+    policy_packs: list[str] = field(default_factory=lambda: [str(paths.repo_root() / "policy")])
+    secrets: dict[str, str] = field(default_factory=dict)
+    plain: dict[str, str] = field(default_factory=dict)
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+
+    def open(self) -> Stack:
+        self.files.prepare()
+        stack = open_stack(self.files, self.mode, self.program)
+        self._write_config()
+        return stack
+
+    def _write_config(self) -> None:
+        for key, value in self.plain.items():
+            self.files.set_plain(key, value)
+        for key, value in self.secrets.items():
+            # Writing a secret starts the engine; a digest (keyed by the passphrase) tells whether it is there already.
+            salt = self.files.passphrase.read_bytes()
+            digest = hashlib.scrypt(value.encode(), salt=salt, n=1024, r=8, p=1).hex()
+            note = self.files.root / f"{self.files.stack}.{re.sub(r'[^A-Za-z]', '-', key)}.digest"
+            if key in self.files.config() and note.exists() and note.read_text() == digest:
+                continue
+            set_secret(self.files, self.mode, key, value)
+            write_private(note, digest)
+            # A secret of the checkout's file, encrypted for others, takes the same stand-in value.
+            self.files.prepare()
+
+    def run(self, verb: str, *, planning: bool = False, **options: Any) -> bool:
+        """Run one engine operation with progress; True if it went well. The report is printed."""
+        view = View(self.console, planning=planning)
+        self._warm_up(verb)
+        with only_launcher(self.files):
+            if not planning and (removed := remove_stale_locks(self.files)):
+                self.console.print(f"Removed {removed} stale lock(s) of an interrupted run.", highlight=False)
+            stack = self.open()
+            if not planning:
+                settle_pending(self.files, stack, self.console)
+            failure = self._operate(stack, verb, view, options)
+        view.report()
+        if failure and not view.findings.errors and not view.findings.mandatory:
+            self.console.print(f"[bold red]error:[/] {failure}", highlight=False, soft_wrap=True)
+        if not failure:
+            self.console.print(f"{view.counts()} in {time.monotonic() - view.started:.1f} s", highlight=False)
+        return not failure
+
+    def _warm_up(self, verb: str) -> None:
+        if self.program is stack_program and verb in ("up", "preview"):
+            threading.Thread(target=_import_quietly, args=("stack",), daemon=True).start()
+
+    def _operate(self, stack: Stack, verb: str, view: View, options: dict[str, Any]) -> str:
+        """"" or what went wrong."""
+        if verb in ("up", "preview"):
+            options = {"policy_packs": self.policy_packs, **options}
+        if verb != "refresh":
+            options = {"parallel": PARALLEL, **options}
+        try:
+            with view, _engine_takes_interrupts():
+                getattr(stack, verb)(on_event=view.on_event, color="never", **options)
+        except CommandError as problem:
+            return _last_words(problem)
+        return ""
+
+
+def _import_quietly(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except Exception:
+        return  # the program's own run will report it
+
+
+def _last_words(problem: CommandError) -> str:
+    """What the CLI said, if no event explains the failure."""
+    text = re.search(r"stderr: (.*)", str(problem), re.DOTALL)
+    lines = [line for line in (text.group(1) if text else str(problem)).splitlines() if line.strip()]
+    return "\n".join(lines[-15:]) or str(problem)
+
+
+@contextmanager
+def _engine_takes_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches the engine too, which cancels and saves its state: wait for that instead of dying before it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        print("\nStopping: the engine finishes what it has begun. Once more to stop at once.", file=sys.stderr)
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+# -- the verbs
+
+
+def up(stack: str) -> bool:
+    """Bring the stack's lab to what the stack says; True if it converged."""
+    session = _lab_session(stack)
+    console = session.console
+    if not session.run("up"):
+        return False
+    found = outputs(stack)
+    for name in sorted(found):
+        console.print(f"  output {name}", highlight=False)
+    if isinstance(found.get("kubeconfig"), str):
+        kubeconfig = paths.lab_dir() / "kubeconfig"
+        write_private(kubeconfig, found["kubeconfig"])
+        console.print(f"\nexport KUBECONFIG={kubeconfig}", highlight=False, soft_wrap=True)
+    return True
+
+
+def preview(stack: str) -> int:
+    """0 if the program runs and no mandatory policy objects. Needs neither the lab nor root."""
+    files = Files.of_lab(stack)
+    if _readable(files) and files.is_up():
+        session = Session(files, "lab")
+    else:
+        session = Session(Files.of_preview(stack), "offline", secrets={API_KEY: OFFLINE_API_KEY})
+    return 0 if session.run("preview", planning=True) else 1
+
+
+def destroy(stack: str) -> bool:
+    return _lab_session(stack).run("destroy")
+
+
+def refresh(stack: str) -> bool:
+    return _lab_session(stack).run("refresh")
+
+
+def outputs(stack: str) -> dict[str, Any]:
+    """The stack's outputs, secrets included."""
+    files = Files.of_lab(stack)
+    if not _readable(files) or not files.is_up():
+        return {}
+    return {name: output.value for name, output in open_stack(files, "lab", stack_program).outputs().items()}
+
+
+def _readable(files: Files) -> bool:
+    return os.access(files.state_file, os.R_OK)
+
+
+def _lab_session(stack: str) -> Session:
+    from lab import cloud
+
+    if os.geteuid() != 0:
+        raise EngineError("the lab makes network namespaces and containers: run this as root (a preview needs no root)")
+    base = cloud.ensure_base()
+    os.environ["SSH_AUTH_SOCK"] = str(base.ssh_agent_socket)
+    return Session(
+        Files.of_lab(stack), "lab", secrets={API_KEY: base.api_key}, plain={CA: base.headscale_ca_pem}
+    )
+
+
+__all__ = ["EngineError", "Session", "destroy", "outputs", "preview", "refresh", "up"]

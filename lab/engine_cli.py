@@ -1,0 +1,151 @@
+"""The Pulumi engine as a child process: which binary, which environment, and that it ends when the launcher does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Literal
+
+from pulumi.automation import CommandResult, LocalWorkspace, PulumiCommand, Stack
+from pulumi.automation._stack import StackInitMode
+from pulumi.automation.errors import create_command_error
+from semver import VersionInfo
+
+from lab.engine_files import EngineError, Files
+from tools import paths
+
+Mode = Literal["lab", "offline"]
+PLUGINS_BIN = Path(__file__).resolve().parent / "plugins" / "bin"
+
+
+class Cli(PulumiCommand):
+    """The SDK's way to run the CLI, without its version question (0.3 s each time) and with a tighter environment."""
+
+    def __init__(self, binary: str, version: str) -> None:
+        self.command = binary
+        self.version = VersionInfo.parse(version)
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: Callable[[str], object] | None = None,
+        on_error: Callable[[str], object] | None = None,
+    ) -> CommandResult:
+        if "--non-interactive" not in args:
+            args = ["--non-interactive", *args]
+        environment = {**inherited_environment(), **additional_env, "PULUMI_AUTOMATION_API": "true"}
+        texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        with subprocess.Popen(
+            [*_dies_with_us(), self.command, *args], cwd=cwd, env=environment, encoding="utf-8",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None and process.stderr is not None
+            readers = [
+                _reader(process.stdout, texts["stdout"], on_output),
+                _reader(process.stderr, texts["stderr"], on_error),
+            ]
+            for reader in readers:
+                reader.join()
+        result = CommandResult("\n".join(texts["stdout"]), "\n".join(texts["stderr"]), process.returncode)
+        if result.code != 0:
+            raise create_command_error(result)
+        return result
+
+
+def _reader(stream: IO[str], lines: list[str], listener: Callable[[str], object] | None) -> threading.Thread:
+    def read() -> None:
+        for line in stream:
+            lines.append(line.rstrip())
+            if listener:
+                listener(line.rstrip())
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+def _dies_with_us() -> list[str]:
+    """A killed launcher must not leave an engine at work: SIGINT lets it save its state."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "INT"] if setpriv else []
+
+
+def inherited_environment() -> dict[str, str]:
+    """The user's environment without what would steer the engine elsewhere (tokens, backends, passphrases)."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PULUMI_")}
+
+
+def environment(files: Files, mode: Mode) -> dict[str, str]:
+    venv_bin = str(Path(sys.executable).parent)
+    search = [str(paths.bin_dir()), str(PLUGINS_BIN), venv_bin, os.environ.get("PATH", os.defpath)]
+    python_path = [str(files.source), str(paths.repo_root())]
+    return {
+        "PATH": os.pathsep.join(search),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(python_path)),
+        "TAILSPAN_STANDIN": mode,
+        "TAILSPAN_PYTHON": sys.executable,
+        "PULUMI_HOME": str(paths.pulumi_home()),
+        "PULUMI_BACKEND_URL": f"file://{files.state_dir}",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(files.passphrase),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
+        # The only place where programs on PATH may stand in for official plugins.
+        "PULUMI_IGNORE_AMBIENT_PLUGINS": "false",
+        # Everything the plugins talk to is on this machine.
+        "NO_PROXY": "*",
+        "no_proxy": "*",
+    }
+
+
+def find_engine() -> str:
+    binary = shutil.which(
+        "pulumi", path=os.pathsep.join([str(paths.bin_dir()), os.environ.get("PATH", os.defpath)])
+    )
+    if binary is None:
+        raise EngineError(
+            f"pulumi: not in {paths.bin_dir()} and not on PATH. Run `python -m tools preview` first."
+        )
+    return binary
+
+
+class KnownStack(Stack):
+    """A stack of which the launcher knows whether it exists, so that nobody need ask the CLI."""
+
+    def __init__(self, name: str, workspace: LocalWorkspace) -> None:
+        self.name = name
+        self.workspace = workspace
+        self._mode = StackInitMode.SELECT
+
+
+def open_stack(files: Files, mode: Mode, program: Callable[[], None]) -> Stack:
+    import pulumi._version
+
+    workspace = LocalWorkspace(
+        work_dir=str(files.project_dir),
+        program=program,
+        env_vars=environment(files, mode),
+        secrets_provider="passphrase",
+        pulumi_command=Cli(find_engine(), str(pulumi._version.version)),
+    )
+    if not files.state_file.exists():
+        return Stack.create_or_select(files.stack, workspace)
+    return KnownStack(files.stack, workspace)
+
+
+def set_secret(files: Files, mode: Mode, key: str, value: str) -> None:
+    """By standard input: the SDK's set_config would show the secret in the list of processes."""
+    done = subprocess.run(
+        [find_engine(), "--non-interactive", "config", "set", "--secret", key, "--stack", files.stack],
+        cwd=files.project_dir, input=value, text=True, capture_output=True, check=False,
+        env={**inherited_environment(), **environment(files, mode)},
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise EngineError(f"cannot write the secret {key} of stack {files.stack}: {done.stderr.strip()}")

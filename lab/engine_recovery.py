@@ -1,0 +1,101 @@
+"""After an interrupted run: stale locks and half-done operations, so that the next run simply converges."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pulumi.automation import Deployment, Stack
+from rich.console import Console
+
+from lab.engine_files import EngineError, Files
+
+# An engine whose launcher was killed got SIGINT at that moment; it may still be writing its state.
+PATIENCE_SECONDS = 20.0
+
+
+@contextmanager
+def only_launcher(files: Files) -> Iterator[None]:
+    """One launcher per state at a time; the kernel frees this lock however the launcher ends."""
+    files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (files.root / "launcher.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            lock.seek(0)
+            raise EngineError(
+                f"stack {files.stack}: another run is at work on it (process {lock.read().strip() or 'unknown'}). Wait for it."
+            ) from problem
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def remove_stale_locks(files: Files) -> int:
+    """We are the only launcher, so whoever holds the engine's lock is dead or an orphan of a killed run."""
+    removed = 0
+    for lock in sorted(files.locks_dir.glob("*.json")):
+        with suppress(FileNotFoundError, ValueError):
+            _end_orphan(int(json.loads(lock.read_text()).get("pid", 0)))
+        lock.unlink(missing_ok=True)
+        removed += 1
+    return removed
+
+
+def _end_orphan(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while _is_engine(pid):
+        if time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            return
+        time.sleep(0.1)
+
+
+def _is_engine(pid: int) -> bool:
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return name == "pulumi" and state != "Z"
+
+
+def settle_pending(files: Files, stack: Stack, console: Console) -> None:
+    """Forget operations that were cut off.
+
+    Every handler's create is idempotent, so that simply doing it again is right. Only a half-made thing of the lab is
+    removed first: nobody knows how much of it exists, and if the stack no longer wants it nobody else would remove it.
+    """
+    pending = files.latest().get("pending_operations") or []
+    if not pending:
+        return
+    for operation in pending:
+        resource = operation["resource"]
+        console.print(
+            f"An earlier run was cut off while {operation['type']} {resource['urn'].rsplit('::', 1)[-1]}: doing it again.",
+            highlight=False,
+        )
+        if operation["type"] == "creating":
+            _remove_half_made(resource)
+    exported = stack.export_stack()
+    deployment = dict(exported.deployment)
+    deployment.pop("pending_operations", None)
+    stack.import_stack(Deployment(version=exported.version, deployment=deployment))
+
+
+def _remove_half_made(resource: dict[str, Any]) -> None:
+    kind, inputs = resource["type"], resource.get("inputs") or {}
+    if kind == "lab:index:Machine":
+        from lab import cloud
+
+        cloud.delete_machine(inputs["name"])

@@ -1,0 +1,13 @@
+"""The `kubernetes` package: server-side apply with the official client, for the kinds that the product uses."""
+
+from lab.plugins.base import Package
+from lab.plugins.kubernetes.config import CONFIG, another_cluster
+from lab.plugins.kubernetes.kinds import KINDS
+from lab.plugins.kubernetes.objects import KubernetesObject
+
+package = Package(
+    name="kubernetes",
+    resources={kind.token: KubernetesObject(kind) for kind in KINDS},
+    config=CONFIG,
+    elsewhere=another_cluster,
+)

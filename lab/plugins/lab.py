@@ -1,0 +1,147 @@
+"""The `lab` package: networks, firewalls and machines of the cloud on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from lab.plugins.base import Call, Package, PluginError, Properties, Resource
+from lab.plugins.schema import Kind, ListOf, OneOf, Record
+
+RULE = Record({"protocol!": OneOf(("tcp", "udp", "icmp")), "port": "integer", "source!": "string"})
+NETWORK: dict[str, Kind] = {
+    "name!": "string", "cidr!": "string", "lan!": OneOf(("l2", "routed")), "nat": OneOf(("easy", "hard")),
+}  # fmt: skip
+MACHINE: dict[str, Kind] = {
+    "name!": "string",
+    "network!": "string",
+    "role!": OneOf(("control-plane", "gateway", "worker")),
+    "nodeIp!": "string",
+    "podCidr": "string",
+    "public": "boolean",
+    "generation": "integer",
+}
+
+
+def _cloud() -> Any:
+    # Loaded on first use: a preview needs the lab's types, not the lab.
+    from lab import cloud
+
+    return cloud
+
+
+@contextmanager
+def _lab_errors(call: Call) -> Iterator[None]:
+    """The lab's own errors name object, cause and remedy already."""
+    try:
+        yield
+    except PluginError:
+        raise
+    except (RuntimeError, ValueError, OSError) as problem:
+        raise PluginError(f"{call.name}: {problem}") from problem
+
+
+class Network(Resource):
+    schema = Record(NETWORK)
+    replace_on = frozenset({"name", "cidr", "lan"})
+    # Two networks of one name, or of one range, cannot exist side by side.
+    delete_before_replace = True
+
+    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        with _lab_errors(call):
+            from lab.specs import NetworkSpec
+
+            _cloud().create_network(NetworkSpec(**inputs))
+        return inputs["name"], inputs
+
+    def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
+        return self.create(call, inputs)[1]
+
+    def delete(self, call: Call, resource_id: str, inputs: Properties, outputs: Properties) -> None:
+        with _lab_errors(call):
+            _cloud().delete_network(resource_id)
+
+
+class Firewall(Resource):
+    schema = Record(
+        {
+            "network!": "string",
+            "target!": OneOf(("gateways", "control-plane", "workers", "all")),
+            "ingress!": ListOf(RULE),
+        }
+    )
+    replace_on = frozenset({"network", "target"})
+    delete_before_replace = True
+
+    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        with _lab_errors(call):
+            from lab.specs import Rule
+
+            rules = [Rule(**rule) for rule in inputs["ingress"]]
+            _cloud().set_firewall(inputs["network"], inputs["target"], rules)
+        return f"{inputs['network']}/{inputs['target']}", inputs
+
+    def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
+        return self.create(call, inputs)[1]
+
+    def delete(self, call: Call, resource_id: str, inputs: Properties, outputs: Properties) -> None:
+        with _lab_errors(call):
+            _cloud().delete_firewall(*resource_id.split("/", 1))
+
+
+class Machine(Resource):
+    schema = Record(MACHINE)
+    replace_on = frozenset(name.rstrip("!") for name in MACHINE)
+    # Its name, its address and its place on the LAN are taken until the old machine is gone.
+    delete_before_replace = True
+    computed = ("publicIp", "sshHost", "sshPort", "hostKey")
+
+    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        with _lab_errors(call):
+            from lab.specs import MachineSpec
+
+            spec = MachineSpec(
+                name=inputs["name"],
+                network=inputs["network"],
+                role=inputs["role"],
+                node_ip=inputs["nodeIp"],
+                pod_cidr=inputs.get("podCidr"),
+                public=inputs.get("public", False),
+                generation=inputs.get("generation", 1),
+            )
+            info = _cloud().create_machine(spec)
+        return info.name, {**inputs, **_outputs(info)}
+
+    def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> NoReturn:
+        raise PluginError(f"{call.name}: a machine of the lab cannot change, only be replaced")
+
+    def read(
+        self, call: Call, resource_id: str, inputs: Properties, outputs: Properties
+    ) -> tuple[Properties, Properties] | None:
+        with _lab_errors(call):
+            info = _cloud().read_machine(resource_id)
+        return None if info is None else (inputs, {**inputs, **_outputs(info)})
+
+    def delete(self, call: Call, resource_id: str, inputs: Properties, outputs: Properties) -> None:
+        with _lab_errors(call):
+            _cloud().delete_machine(resource_id)
+
+
+def _outputs(info: Any) -> Properties:
+    return {
+        "publicIp": info.public_ip or "",
+        "sshHost": info.ssh_host,
+        "sshPort": info.ssh_port,
+        "hostKey": info.host_key,
+    }
+
+
+package = Package(
+    name="lab",
+    resources={
+        "lab:index:Network": Network(),
+        "lab:index:Firewall": Firewall(),
+        "lab:index:Machine": Machine(),
+    },
+)

@@ -1,0 +1,286 @@
+"""The gRPC side of a stand-in plugin: engine requests in, handlers called, answers out."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+from google.protobuf import any_pb2, empty_pb2, struct_pb2
+
+from lab.plugins.base import Call, CheckFailed, InitFailed, Package, PluginError, Properties, Resource, under
+from lab.plugins.diff import changes
+from lab.plugins.engine_log import EngineLog
+from lab.plugins.protos import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from lab.plugins.schema import Problem, problems
+from lab.plugins.values import (
+    Secret,
+    decode,
+    encode,
+    has_secret,
+    has_unknown,
+    marked_like,
+    plain,
+    secret_texts,
+)
+
+MODE_VARIABLE = "TAILSPAN_STANDIN"
+# Set by the SDK on every provider; they say which official plugin was meant and are no business of ours.
+PROVIDER_META = ("version", "pluginDownloadURL", "__internal")
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+def answered(method: M) -> M:
+    """Turn what a handler raises into a gRPC status whose text is the message for the user."""
+
+    @wraps(method)
+    def wrapper(self: Servicer, request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return method(self, request, context)
+        except InitFailed as failure:
+            _abort_initialised(
+                context, failure, getattr(request, "properties", None) or getattr(request, "news", None)
+            )
+        except PluginError as problem:
+            context.abort(grpc.StatusCode.UNKNOWN, self.engine_log.clean(str(problem)))
+        except Exception as fault:
+            where = traceback.extract_tb(fault.__traceback__)[-1]
+            text = f"fault in the {self.package.name} stand-in ({where.name}, line {where.lineno}): {fault!r}"
+            context.abort(grpc.StatusCode.INTERNAL, self.engine_log.clean(text))
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _abort_initialised(
+    context: grpc.ServicerContext, failure: InitFailed, inputs: struct_pb2.Struct
+) -> NoReturn:
+    detail = any_pb2.Any()
+    properties = encode(marked_like(failure.outputs, decode(inputs)))
+    detail.Pack(
+        provider_pb2.ErrorResourceInitFailed(
+            id=failure.resource_id, properties=properties, reasons=failure.reasons, inputs=inputs
+        )
+    )
+    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(failure), details=[detail])
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(grpc.StatusCode.UNKNOWN, str(failure))
+
+
+class Servicer(provider_pb2_grpc.ResourceProviderServicer):
+    """One provider process. The engine calls it from many threads."""
+
+    def __init__(self, package: Package, log: EngineLog) -> None:
+        self.package, self.engine_log = package, log
+        self.mode = os.environ.get(MODE_VARIABLE, "")
+        self.config: Properties = {}
+        self.cancelled = threading.Event()
+
+    # -- the provider itself
+
+    @answered
+    def Handshake(self, request: Any, context: Any) -> Any:
+        self._refuse_foreign_stacks()
+        self.engine_log.connect(request.engine_address)
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True)
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        return plugin_pb2.PluginInfo()
+
+    def Attach(self, request: Any, context: Any) -> Any:
+        self.engine_log.connect(request.address)
+        return empty_pb2.Empty()
+
+    def GetSchema(self, request: Any, context: Any) -> Any:
+        return provider_pb2.GetSchemaResponse(schema="{}")
+
+    @answered
+    def CheckConfig(self, request: Any, context: Any) -> Any:
+        self._refuse_foreign_stacks()
+        news = decode(request.news)
+        stated = {key: value for key, value in plain(news).items() if key not in PROVIDER_META}
+        failures = _failures(problems(self.package.config, stated))
+        return provider_pb2.CheckResponse(inputs=encode(news), failures=failures)
+
+    @answered
+    def DiffConfig(self, request: Any, context: Any) -> Any:
+        old, new = plain(decode(request.old_inputs)), plain(decode(request.news))
+        changed = sorted(key for key in changes(old, new) if key not in PROVIDER_META)
+        moved = not has_unknown(new) and self.package.elsewhere(old, new)
+        verdict = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
+        return provider_pb2.DiffResponse(changes=verdict, diffs=changed, replaces=changed if moved else [])
+
+    @answered
+    def Configure(self, request: Any, context: Any) -> Any:
+        self._refuse_foreign_stacks()
+        self.config = plain(decode(request.args))
+        self.engine_log.hide(secret_texts(decode(request.args)))
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
+
+    def Cancel(self, request: Any, context: Any) -> Any:
+        self.cancelled.set()
+        return empty_pb2.Empty()
+
+    @answered
+    def Invoke(self, request: Any, context: Any) -> Any:
+        function = self.package.functions.get(request.tok)
+        if function is None:
+            raise PluginError(self._unknown("function", request.tok, self.package.functions))
+        call = self._call(f"::{request.tok}", preview=request.preview)
+        result = {} if self.mode == "offline" else function(call, plain(decode(request.args)))
+        # An offline preview asks nobody; the program sees values that only the update knows.
+        return provider_pb2.InvokeResponse(**{"return": encode(result)})
+
+    # -- resources
+
+    @answered
+    def Check(self, request: Any, context: Any) -> Any:
+        resource, news = self._resource(request.urn), decode(request.news)
+        self.engine_log.hide(secret_texts(news))
+        inputs = plain(news)
+        found = list(problems(resource.schema, inputs))
+        if not found:
+            try:
+                call = self._call(request.urn, seed=request.randomSeed)
+                inputs = resource.check(call, inputs, plain(decode(request.olds)))
+            except CheckFailed as problem:
+                found.append(Problem(problem.path, problem.reason))
+        return provider_pb2.CheckResponse(inputs=encode(marked_like(inputs, news)), failures=_failures(found))
+
+    @answered
+    def Diff(self, request: Any, context: Any) -> Any:
+        resource = self._resource(request.urn)
+        old, new = plain(decode(request.old_inputs)), plain(decode(request.news))
+        changed = {
+            path: kind
+            for path, kind in changes(old, new).items()
+            if not any(under(path, ignored) for ignored in request.ignoreChanges)
+        }
+        replaces = resource.replaces(set(changed), old, new)
+        kinds = {path: f"{kind}_replace" if path in replaces else kind for path, kind in changed.items()}
+        detailed = {
+            path: provider_pb2.PropertyDiff(
+                kind=provider_pb2.PropertyDiff.Kind.Value(kind.upper()), inputDiff=True
+            )
+            for path, kind in kinds.items()
+        }
+        verdict = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
+        return provider_pb2.DiffResponse(
+            changes=verdict,
+            diffs=sorted({path.split(".")[0].split("[")[0] for path in changed}),
+            replaces=sorted(replaces),
+            deleteBeforeReplace=bool(replaces) and resource.deletes_first(old, new),
+            detailedDiff=detailed,
+            hasDetailedDiff=True,
+        )
+
+    @answered
+    def Create(self, request: Any, context: Any) -> Any:
+        resource, marked = self._resource(request.urn), decode(request.properties)
+        inputs = plain(marked)
+        if request.preview:
+            outputs = self._outputs(resource, resource.planned(inputs, {}), marked)
+            return provider_pb2.CreateResponse(id="", properties=outputs)
+        call = self._working_call(request, marked)
+        resource_id, created = resource.create(call, inputs)
+        return provider_pb2.CreateResponse(
+            id=resource_id, properties=self._outputs(resource, created, marked)
+        )
+
+    @answered
+    def Update(self, request: Any, context: Any) -> Any:
+        resource, marked = self._resource(request.urn), decode(request.news)
+        inputs, old = plain(marked), plain(decode(request.olds))
+        if request.preview:
+            outputs = self._outputs(resource, resource.planned(inputs, old), marked)
+            return provider_pb2.UpdateResponse(properties=outputs)
+        call = self._working_call(request, marked)
+        updated = resource.update(call, request.id, inputs, old)
+        return provider_pb2.UpdateResponse(properties=self._outputs(resource, updated, marked))
+
+    @answered
+    def Read(self, request: Any, context: Any) -> Any:
+        resource, marked = self._resource(request.urn), decode(request.inputs)
+        if self.mode == "offline":
+            # Nothing to ask: an offline preview believes the state.
+            return provider_pb2.ReadResponse(
+                id=request.id, properties=request.properties, inputs=request.inputs
+            )
+        call = self._working_call(request, marked)
+        found = resource.read(call, request.id, plain(marked), plain(decode(request.properties)))
+        if found is None:
+            return provider_pb2.ReadResponse(id="")
+        inputs, outputs = found
+        return provider_pb2.ReadResponse(
+            id=request.id,
+            properties=self._outputs(resource, outputs, marked),
+            inputs=encode(marked_like(inputs, marked)),
+        )
+
+    @answered
+    def Delete(self, request: Any, context: Any) -> Any:
+        resource, marked = self._resource(request.urn), decode(request.old_inputs)
+        call = self._working_call(request, marked)
+        resource.delete(call, request.id, plain(marked), plain(decode(request.properties)))
+        return empty_pb2.Empty()
+
+    # -- helpers
+
+    def _refuse_foreign_stacks(self) -> None:
+        if self.mode not in ("lab", "offline"):
+            raise PluginError(
+                f"pulumi-resource-{self.package.name} on PATH is tailspan's stand-in. It serves the lab and offline "
+                f"previews only, and this stack is neither. Remove lab/plugins/bin from PATH, or set "
+                f"PULUMI_IGNORE_AMBIENT_PLUGINS=1, so that the engine uses the official plugin."
+            )
+
+    def _resource(self, urn: str) -> Resource:
+        token = urn.split("::")[2].rsplit("$", 1)[-1]
+        resource = self.package.resources.get(token)
+        if resource is None:
+            raise PluginError(self._unknown("resource type", token, self.package.resources))
+        return resource
+
+    def _unknown(self, what: str, token: str, known: Any) -> str:
+        names = ", ".join(sorted(known)) or "none"
+        return (
+            f"The lab's stand-in for the {self.package.name} plugin has no {what} {token}. It knows: {names}."
+        )
+
+    def _working_call(self, request: Any, marked: Properties) -> Call:
+        """A call that may change the world; an offline preview never gets one."""
+        if self.mode == "offline":
+            raise PluginError(
+                f"{request.urn.rsplit('::', 1)[-1]}: this is an offline preview, nothing may be changed. Run `make up`."
+            )
+        self.engine_log.hide(secret_texts(marked))
+        return self._call(request.urn, timeout=request.timeout)
+
+    def _call(self, urn: str, *, preview: bool = False, timeout: float = 0.0, seed: bytes = b"") -> Call:
+        return Call(
+            urn=urn,
+            config=self.config,
+            log=self.engine_log.to(urn),
+            cancelled=self.cancelled,
+            preview=preview,
+            timeout=timeout,
+            seed=seed,
+        )
+
+    def _outputs(self, resource: Resource, outputs: Properties, inputs: Properties) -> struct_pb2.Struct:
+        marked = marked_like(outputs, inputs)
+        repeats = resource.computed_repeats_inputs and has_secret(inputs)
+        for name in resource.secret_outputs | (set(resource.computed) if repeats else set()):
+            if name in marked and not isinstance(marked[name], Secret):
+                marked[name] = Secret(marked[name])
+        return encode(marked)
+
+
+def _failures(found: Any) -> list[Any]:
+    """The path stands in the reason: the engine would show the value of a property that is named, secret or not."""
+    texts = [f"{problem.path} {problem.reason}" if problem.path else problem.reason for problem in found]
+    return [provider_pb2.CheckFailure(reason=text) for text in texts]

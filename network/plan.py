@@ -1,0 +1,180 @@
+"""From a stack's configuration to its network plan, or to one error that lists every problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, RegionConfig, StackConfig
+from network.nodes import NodeDraft, Role, draft_nodes
+from network.prefixes import ladder
+from network.rules import problems
+
+Reach = Literal["lan", "tunnel"]
+
+# WireGuard's interface carries 1280 bytes on every path; TCP needs 40 of them for its headers.
+MTU = 1280
+MSS = MTU - 40
+DNS_HOST = 10
+
+
+class NetworkPlanError(ValueError):
+    """The configuration makes no working network; `problems` holds every reason."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePlan:
+    """One Kubernetes node."""
+
+    name: str
+    region: str
+    role: Role
+    node_ip: IPv4Address
+    pod_cidr: IPv4Network
+    advertise: tuple[IPv4Network, ...]
+    machine_type: str | None
+    machine: MachineConfig | None
+
+    @property
+    def generation(self) -> int:
+        return self.machine.generation if self.machine else 1
+
+    @property
+    def gpu(self) -> GpuConfig | None:
+        return self.machine.gpu if self.machine else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionPlan:
+    """One region: its ranges, its nodes and how they reach their gateways."""
+
+    name: str
+    kind: Literal["cloud", "gpu"]
+    node_cidr: IPv4Network
+    pod_cidr: IPv4Network
+    tag: str
+    reach: Reach
+    cni: Cni
+    nodes: tuple[NodePlan, ...]
+    gateway_firewall: tuple[FirewallRule, ...]
+
+    @property
+    def control_plane(self) -> tuple[NodePlan, ...]:
+        return self._nodes("control-plane")
+
+    @property
+    def gateways(self) -> tuple[NodePlan, ...]:
+        return self._nodes("gateway")
+
+    @property
+    def workers(self) -> tuple[NodePlan, ...]:
+        return self._nodes("worker")
+
+    @property
+    def next_hop(self) -> IPv4Address:
+        """Where nodes send cross-region traffic."""
+        return self.gateways[0].node_ip
+
+    def _nodes(self, role: Role) -> tuple[NodePlan, ...]:
+        return tuple(node for node in self.nodes if node.role == role)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPlan:
+    """The whole network of a stack.
+
+    Nodes route the two supernets to their gateway once, so a new region changes nothing on other machines.
+    """
+
+    regions: tuple[RegionPlan, ...]
+    service_cidr: IPv4Network
+    pod_supernet: IPv4Network
+    node_supernet: IPv4Network
+    dns_ip: IPv4Address
+    mtu: int
+    mss: int
+    devices: int
+    tailnet_kind: Literal["headscale", "tailscale"]
+
+    def region(self, name: str) -> RegionPlan:
+        return next(region for region in self.regions if region.name == name)
+
+    @property
+    def hub(self) -> RegionPlan:
+        """The cloud region, home of the control plane."""
+        return next(region for region in self.regions if region.kind == "cloud")
+
+    @property
+    def api_address(self) -> IPv4Address:
+        """The node IP behind the name of the control plane endpoint."""
+        return self.hub.control_plane[0].node_ip
+
+
+def plan_network(config: StackConfig) -> NetworkPlan:
+    """The plan of a stack; raises NetworkPlanError with every problem at once."""
+    drafts = {id(region): draft_nodes(region) for region in config.regions}
+    found = problems(config, [draft for group in drafts.values() for draft in group])
+    if found:
+        raise NetworkPlanError(found)
+    kubernetes = config.kubernetes
+    regions = tuple(
+        _plan_region(region, drafts[id(region)], kubernetes.node_pod_prefix) for region in config.regions
+    )
+    return NetworkPlan(
+        regions=regions,
+        service_cidr=kubernetes.service_cidr,
+        pod_supernet=kubernetes.pod_supernet,
+        node_supernet=kubernetes.node_supernet,
+        dns_ip=kubernetes.service_cidr[DNS_HOST],
+        mtu=MTU,
+        mss=MSS,
+        devices=sum(len(region.gateways) for region in regions),
+        tailnet_kind=config.tailnet.kind,
+    )
+
+
+def region_tag(name: str) -> str:
+    """One tag per region: a tag may advertise its own region's ranges and no other's."""
+    return f"tag:tailspan-{name}"
+
+
+def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_prefix: int) -> RegionPlan:
+    gateways = [draft for draft in drafts if draft.role == "gateway"]
+    rungs = zip(
+        gateways, ladder(region.node_cidr, len(gateways)), ladder(region.pod_cidr, len(gateways)), strict=True
+    )
+    advertise = {gateway.name: node_rung + pod_rung for gateway, node_rung, pod_rung in rungs}
+    nodes = tuple(
+        NodePlan(
+            name=draft.name,
+            region=region.name,
+            role=draft.role,
+            node_ip=draft.node_ip,
+            pod_cidr=node_pod_range(region.pod_cidr, node_pod_prefix, draft.host),
+            advertise=advertise.get(draft.name, ()),
+            machine_type=draft.machine_type,
+            machine=draft.machine,
+        )
+        for draft in drafts
+    )
+    return RegionPlan(
+        name=region.name,
+        kind=region.kind,
+        node_cidr=region.node_cidr,
+        pod_cidr=region.pod_cidr,
+        tag=region_tag(region.name),
+        reach="lan" if region.provider.lan == "l2" else "tunnel",
+        cni=region.cni,
+        nodes=nodes,
+        gateway_firewall=region.gateway_firewall,
+    )
+
+
+def node_pod_range(pod_cidr: IPv4Network, prefix: int, host: int) -> IPv4Network:
+    """Range number `host` of a pod CIDR cut into node ranges: the address decides, no list position."""
+    return IPv4Network((int(pod_cidr.network_address) + (host << (32 - prefix)), prefix))

@@ -1,0 +1,68 @@
+"""The tailnet's policy file for a plan: who may advertise what, and who may talk to whom.
+
+A rented machine is hostile ground, so a tag may advertise its own region's ranges only, and GPU regions
+reach the hub's nodes at the API server's port only. Sources are ranges, because gateways keep source
+addresses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from network.plan import NetworkPlan
+
+API_PORT = 6443
+AGENT_PORT = 41642
+HEADSCALE_OWNER = "tailspan@"
+TAILSCALE_OWNER = "autogroup:admin"
+
+_ANYTHING = ["*"]
+# Path MTU discovery needs ICMP errors, diagnosis needs ping.
+_ICMP = "icmp:*"
+
+
+def tailnet_policy(plan: NetworkPlan) -> dict[str, Any]:
+    """The whole policy file as data, in the form that both Tailscale and headscale read."""
+    owner = HEADSCALE_OWNER if plan.tailnet_kind == "headscale" else TAILSCALE_OWNER
+    return {
+        "tagOwners": {region.tag: [owner] for region in plan.regions},
+        "autoApprovers": {
+            # A longer prefix inside an approved one is approved, too: that is how gateways share and
+            # take over.
+            "routes": {
+                str(cidr): [region.tag]
+                for region in plan.regions
+                for cidr in (region.node_cidr, region.pod_cidr)
+            }
+        },
+        "grants": _grants(plan),
+    }
+
+
+def _grants(plan: NetworkPlan) -> list[dict[str, Any]]:
+    hub = plan.hub
+    others = [region for region in plan.regions if region is not hub]
+    tags = [region.tag for region in plan.regions]
+    pods = [str(region.pod_cidr) for region in plan.regions]
+    gpu_nodes = [str(region.node_cidr) for region in others]
+    gpu_pods = [str(region.pod_cidr) for region in others]
+    hub_ranges = [str(hub.node_cidr), str(hub.pod_cidr)]
+    grants = [
+        _grant(tags, tags, [_ICMP, f"udp:{AGENT_PORT}", f"tcp:{AGENT_PORT}"]),
+        _grant(pods, pods, _ANYTHING),
+    ]
+    if others:
+        grants += [
+            # The control plane (kubectl logs, webhooks) and the hub's pods (metrics, DNS answers) reach
+            # all of it.
+            _grant(hub_ranges, gpu_nodes + gpu_pods, _ANYTHING),
+            _grant(gpu_nodes, pods, _ANYTHING),
+            _grant(gpu_nodes + gpu_pods, [str(hub.node_cidr)], [f"tcp:{API_PORT}", _ICMP]),
+        ]
+    if len(others) > 1:
+        grants.append(_grant(gpu_nodes, gpu_nodes, [_ICMP]))
+    return grants
+
+
+def _grant(src: list[str], dst: list[str], ip: list[str]) -> dict[str, Any]:
+    return {"src": src, "dst": dst, "ip": ip}

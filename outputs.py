@@ -1,0 +1,131 @@
+"""What a stack tells others: the kubeconfig, the address map, the links and the price; and what may never change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from network.plan import NetworkPlan
+
+if TYPE_CHECKING:
+    from config.load import Settings
+    from stack import Stack
+
+
+def stack_outputs(settings: Settings, stack: Stack) -> dict[str, Any]:
+    """The stack's outputs; only the kubeconfig is a secret."""
+    plan = stack.plan
+    return {
+        "kubeconfig": pulumi.Output.secret(stack.hub.cluster.kubeconfig),
+        "regions": address_map(plan),
+        "plan": {
+            "mtu": plan.mtu,
+            "mss": plan.mss,
+            "service_cidr": str(plan.service_cidr),
+            "dns_ip": str(plan.dns_ip),
+            "node_supernet": str(plan.node_supernet),
+            "pod_supernet": str(plan.pod_supernet),
+        },
+        "kubernetes": {"version": settings.stack.kubernetes.version, "endpoint": settings.stack.kubernetes.endpoint},
+        "links": gateway_links(plan),
+        "usd_per_hour": usd_per_hour(plan),
+    }
+
+
+def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
+    """Regions and nodes with their ranges."""
+    return [
+        {
+            "name": region.name,
+            "kind": region.kind,
+            "node_cidr": str(region.node_cidr),
+            "pod_cidr": str(region.pod_cidr),
+            "reach": region.reach,
+            "tag": region.tag,
+            "nodes": [
+                {
+                    "name": node.name,
+                    "role": node.role,
+                    "node_ip": str(node.node_ip),
+                    "pod_cidr": str(node.pod_cidr),
+                    "advertise": [str(prefix) for prefix in node.advertise],
+                }
+                for node in region.nodes
+            ],
+        }
+        for region in plan.regions
+    ]
+
+
+def gateway_links(plan: NetworkPlan) -> list[str]:
+    """The pairs of gateways between which a direct link is expected; `make check` looks at each."""
+    gateways = [gateway for region in plan.regions for gateway in region.gateways]
+    return [
+        f"{one.name}-{other.name}"
+        for index, one in enumerate(gateways)
+        for other in gateways[index + 1 :]
+        if one.region != other.region
+    ]
+
+
+def usd_per_hour(plan: NetworkPlan) -> float:
+    """The price of the GPUs whose price the stack file states."""
+    gpus = (node.gpu for region in plan.regions for node in region.nodes)
+    return round(sum(gpu.usd_per_hour * gpu.count for gpu in gpus if gpu), 2)
+
+
+def refuse_moved_addresses(stack_name: str, plan: NetworkPlan) -> None:
+    """
+    Stop a preview that would change the ranges of a running region or move the control plane. Nodes cannot change
+    their addresses under running pods, and certificates and etcd hold the control plane's; what the stack's last
+    `pulumi up` exported says what is running.
+    """
+    name = "/".join((pulumi.get_organization(), pulumi.get_project(), stack_name))
+    running = pulumi.StackReference("running", stack_name=name)
+    running.outputs.apply(lambda outputs: _refuse(outputs or {}, plan))
+
+
+def _refuse(outputs: Mapping[str, Any], plan: NetworkPlan) -> None:
+    found = moved_addresses(outputs.get("regions") or [], address_map(plan))
+    service_cidr = (outputs.get("plan") or {}).get("service_cidr")
+    if service_cidr and service_cidr != str(plan.service_cidr):
+        found.append(f"service_cidr: the running cluster has {service_cidr}, the stack file {plan.service_cidr}")
+    if found:
+        raise pulumi.RunError(
+            "this change cannot be made to a running cluster:\n  "
+            + "\n  ".join(found)
+            + "\nWrite the old values back. To move a region, add one under a new name, let it join, then remove the old."
+        )
+
+
+def moved_addresses(running: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What differs between a running address map and a wanted one, among what may not; removed regions may go."""
+    found: list[str] = []
+    new = {region["name"]: region for region in wanted}
+    for region in running:
+        after = new.get(region["name"])
+        if after is None:
+            if region["kind"] == "cloud":
+                found.append(f"region {region['name']}: it holds the control plane and cannot be removed or renamed")
+            continue
+        for field in ("kind", "node_cidr", "pod_cidr"):
+            if region[field] != after[field]:
+                found.append(
+                    f"region {region['name']}: {field} is {region[field]} on its machines, the stack file says {after[field]}"
+                )
+        found += _moved_nodes(region, after)
+    return found
+
+
+def _moved_nodes(region: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    new = {node["name"]: node for node in after["nodes"]}
+    for node in region["nodes"]:
+        moved = new.get(node["name"])
+        if node["role"] == "control-plane" and (moved is None or moved["node_ip"] != node["node_ip"]):
+            found.append(
+                f"machine {node['name']}: it runs the control plane at {node['node_ip']}; replacing it would lose the cluster"
+            )
+    return found

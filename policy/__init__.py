@@ -1,0 +1,1 @@
+"""The policy pack; `__main__.py` starts it, `rules/` holds what it enforces."""

@@ -1,0 +1,48 @@
+"""What a place must offer so that its machines can become nodes: a network, firewalls, machines and a way to log in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pulumi
+
+from config.schema import FirewallRule
+from network.nodes import Role
+from network.plan import NodePlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """How to reach a machine over SSH; `host_key` is compared, never learned on first use."""
+
+    host: pulumi.Input[str]
+    port: pulumi.Input[float]
+    user: str
+    host_key: pulumi.Input[str]
+    jump: Login | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A machine that exists: its login, its address from outside and its identity at its provider."""
+
+    name: str
+    login: Login
+    public_address: pulumi.Output[str]
+    provider_id: str
+    # None for a machine that somebody else made. Deleting the resource deletes the machine with all that is on it.
+    resource: pulumi.Resource | None = None
+
+
+class RegionProvider(Protocol):
+    """One region at one provider. `opts` of every call carries the parent component."""
+
+    def firewall(
+        self, role: Role, ingress: Sequence[FirewallRule], opts: pulumi.ResourceOptions
+    ) -> pulumi.Resource | None:
+        """Open the region's machines of a role to exactly these sources; None where there is no firewall to set."""
+
+    def machine(self, node: NodePlan, opts: pulumi.ResourceOptions) -> Machine:
+        """Create, or find, the machine of a planned node."""

@@ -1,0 +1,52 @@
+"""The pack as a whole: rules are enforced and explain themselves, types are those of the SDKs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from pulumi_policy import EnforcementLevel, Policy
+
+from policy.rules import RULES
+from policy.rules.addresses import AWS_VPC, GCP_SUBNETWORK
+from policy.rules.reachability import AWS_GROUP, AWS_INGRESS, GCP_FIREWALL
+
+PACK = Path(__file__).resolve().parents[2] / "policy"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_is_mandatory_and_explains_itself(rule: Policy) -> None:
+    assert rule.enforcement_level is EnforcementLevel.MANDATORY
+    assert re.fullmatch(r"[a-z0-9-]+", rule.name)
+    assert rule.description.endswith(".")
+    assert rule.severity is not None
+    assert rule.remediation_steps
+    assert rule.url
+    assert rule.url.startswith("https://")
+
+
+def test_rule_names_are_unique() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES) == 4
+
+
+def test_the_pack_enforces_every_rule() -> None:
+    """The pack cannot be imported, it would serve; so its one call is read."""
+    (call,) = [
+        node for node in ast.walk(ast.parse((PACK / "__main__.py").read_text())) if isinstance(node, ast.Call)
+    ]
+    assert {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}["policies"] == "RULES"
+
+
+@pytest.mark.parametrize("token", [GCP_SUBNETWORK, GCP_FIREWALL, AWS_VPC, AWS_GROUP, AWS_INGRESS])
+def test_a_cloud_resource_type_is_that_of_the_sdk(token: str) -> None:
+    provider, path, _ = token.split(":")
+    module, name = path.split("/")
+    spec = find_spec(f"pulumi_{provider}")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    file = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() + ".py"
+    # Read, not imported: importing the SDK of a cloud takes seconds.
+    assert f"'{token}'" in (Path(spec.submodule_search_locations[0]) / module / file).read_text()

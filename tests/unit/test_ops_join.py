@@ -1,0 +1,224 @@
+"""Joining: what is declared, what is approved, what is waited for, and what an error says."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ops import v1
+from ops.errors import OpsError
+from ops.node import JOINED_WITH
+from tests.unit.ops_server import FakeServer, Json, certificate_request, ready, serving
+
+NODE = "/api/v1/nodes/gpu-a"
+CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+SECRET = "/api/v1/namespaces/kube-system/secrets/bootstrap-token-abc123"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/gpu-a"
+TAINT = {"key": "tailspan.io/gpu", "value": "H100", "effect": "NoSchedule"}
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with serving() as fake:
+        yield fake
+
+
+def stdin(server: FakeServer, **changed: Any) -> Json:
+    node = {
+        "name": "gpu-a",
+        "pod_cidr": "10.129.10.0/24",
+        "provider_id": "tailspan://gpu/gpu-a",
+        "labels": {"topology.kubernetes.io/zone": "gpu"},
+        "taints": [TAINT],
+    }
+    token = changed.pop("token", "abc123.0123456789abcdef")
+    timeout = changed.pop("ready_timeout", 10)
+    document = {"kubeconfig": server.kubeconfig, "node": node | changed, "token": token, "device": None}
+    return document | {"ready_timeout": timeout}
+
+
+def kubelet(server: FakeServer, method: str, path: str, _body: Json | None) -> tuple[int, Json] | None:
+    """Asks for a certificate as soon as its token is valid and reports Ready once it has one."""
+    requested, token_id = f"{CSRS}/csr-1", path.rpartition("-")[2]
+    if method == "POST" and path == "/api/v1/namespaces/kube-system/secrets":
+        assert _body is not None
+        token_id = base64.b64decode(_body["data"]["token-id"]).decode()
+        server.objects[requested] = certificate_request("csr-1", "gpu-a", token_id)
+    if method == "GET" and path == NODE and server.objects.get(requested, {}).get("status"):
+        server.objects[NODE]["status"] = ready(True, "t1")
+    return None
+
+
+def test_a_machine_joins_with_everything_the_stack_says(server: FakeServer) -> None:
+    server.hook = kubelet
+    result = v1.join(stdin(server))
+    node = server.objects[NODE]
+    assert result == {
+        "node": "gpu-a",
+        "pod_cidr": "10.129.10.0/24",
+        "provider_id": "tailspan://gpu/gpu-a",
+    }
+    assert node["spec"]["podCIDR"] == "10.129.10.0/24"
+    assert node["spec"]["podCIDRs"] == ["10.129.10.0/24"]
+    assert node["spec"]["taints"] == [TAINT]
+    assert node["metadata"]["labels"] == {"topology.kubernetes.io/zone": "gpu"}
+    assert node["metadata"]["annotations"][JOINED_WITH] == "abc123"
+    assert server.objects[f"{CSRS}/csr-1"]["status"]["conditions"][0]["type"] == "Approved"
+
+
+def test_the_token_lives_one_hour_at_most_and_goes_when_the_node_is_ready(server: FakeServer) -> None:
+    server.hook = kubelet
+    v1.join(stdin(server, ready_timeout=300))
+    (secret,) = (body for body in server.bodies if body.get("type") == "bootstrap.kubernetes.io/token")
+    data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+    assert data["auth-extra-groups"] == "system:bootstrappers:tailspan"
+    assert "usage-bootstrap-signing" not in data
+    assert data["expiration"].endswith("Z")
+    assert SECRET not in server.objects
+
+
+def test_a_second_join_is_one_get_and_no_write(server: FakeServer) -> None:
+    server.hook = kubelet
+    first = v1.join(stdin(server))
+    server.log.clear()
+    assert v1.join(stdin(server)) == first
+    assert server.log == [("GET", NODE)]
+
+
+def test_labels_and_taints_that_leave_the_stack_leave_the_node_and_others_stay(server: FakeServer) -> None:
+    server.hook = kubelet
+    v1.join(stdin(server, labels={"a": "1", "b": "2"}))
+    other = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    server.objects[NODE]["metadata"]["labels"]["kubernetes.io/os"] = "linux"
+    server.objects[NODE]["spec"]["taints"].append(other)
+    v1.VERBS["update"](stdin(server, labels={"b": "3"}, taints=[]))
+    assert server.objects[NODE]["metadata"]["labels"] == {"b": "3", "kubernetes.io/os": "linux"}
+    assert server.objects[NODE]["spec"]["taints"] == [other]
+
+
+def test_another_pod_cidr_is_refused_with_the_way_out(server: FakeServer) -> None:
+    server.hook = kubelet
+    v1.join(stdin(server))
+    with pytest.raises(
+        OpsError, match=r"gpu-a.*podCIDR 10\.129\.10\.0/24.*`generation`.*kubectl delete node"
+    ):
+        v1.join(stdin(server, pod_cidr="10.129.11.0/24"))
+
+
+def test_a_node_that_kubeadm_made_gets_its_pod_cidr_without_a_certificate(server: FakeServer) -> None:
+    metadata = {"name": "gpu-a", "resourceVersion": "7", "labels": {"x": "y"}}
+    server.objects[NODE] = {"metadata": metadata, "spec": {}, "status": ready(True)}
+    v1.join(stdin(server))
+    assert server.objects[NODE]["spec"]["podCIDR"] == "10.129.10.0/24"
+    assert all(method == "PATCH" for method, _ in server.writes())
+
+
+def test_foreign_and_wrong_requests_stay_unapproved_and_are_named(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.objects[f"{CSRS}/csr-thief"] = certificate_request("csr-thief", "gpu-b", "abc123")
+    server.objects[f"{CSRS}/csr-admin"] = certificate_request(
+        "csr-admin", "gpu-a", "abc123", "system:masters"
+    )
+    server.objects[f"{CSRS}/csr-other"] = certificate_request("csr-other", "gpu-a", "zzzzzz")
+    with pytest.raises(OpsError) as failure:
+        v1.join(stdin(server, ready_timeout=0.5))
+    assert not any(path.endswith("/approval") for _, path in server.log)
+    message = str(failure.value)
+    assert "node gpu-a: step 'wait for the machine's certificate request'" in message
+    assert "csr-thief refused" in message
+    assert "system:masters" in message
+    assert "never reported" in message
+    assert "csr-other" not in message
+    assert "csr-thief" in capsys.readouterr().err
+    assert SECRET not in server.objects  # also after a failure
+
+
+def test_a_machine_that_got_its_certificate_but_is_never_ready_is_described(server: FakeServer) -> None:
+    def unready(fake: FakeServer, method: str, path: str, body: Json | None) -> None:
+        kubelet(fake, method, path, body)
+        if NODE in fake.objects and fake.objects[NODE].get("status"):
+            fake.objects[NODE]["status"] = ready(False)
+
+    server.hook = unready
+    with pytest.raises(
+        OpsError, match=r"'wait until Ready': not done within 1 s; Ready=Unknown \(Why: m\).*csr-1 appr"
+    ):
+        v1.join(stdin(server, ready_timeout=1))
+
+
+def test_a_replaced_machine_gets_a_certificate_although_its_old_node_still_looks_ready(
+    server: FakeServer,
+) -> None:
+    server.hook = kubelet
+    v1.join(stdin(server))
+    del server.objects[f"{CSRS}/csr-1"]
+    server.objects[NODE]["status"] = ready(True, "t0")
+    server.objects[LEASE] = {"spec": {"renewTime": "old"}}
+    v1.join(stdin(server, token="new123.0123456789abcdef"))
+    assert server.objects[f"{CSRS}/csr-1"]["spec"]["username"] == "system:bootstrap:new123"
+    assert server.objects[f"{CSRS}/csr-1"]["status"]["conditions"]
+    assert server.objects[NODE]["metadata"]["annotations"][JOINED_WITH] == "new123"
+
+
+def test_a_new_token_alone_needs_only_a_sign_of_life(server: FakeServer) -> None:
+    server.hook = kubelet
+    v1.join(stdin(server))
+    reads = 0
+
+    def renewing(_fake: FakeServer, method: str, path: str, _body: Json | None) -> tuple[int, Json] | None:
+        nonlocal reads
+        reads += path == LEASE
+        return (200, {"spec": {"renewTime": str(reads // 3)}}) if path == LEASE else None
+
+    server.hook = renewing
+    v1.join(stdin(server, token="new123.0123456789abcdef"))
+    assert reads > 2
+    assert server.objects[NODE]["metadata"]["annotations"][JOINED_WITH] == "new123"
+
+
+def test_an_api_server_that_starts_late_is_waited_for(server: FakeServer) -> None:
+    failures = [503, 403, 500]
+
+    def late(fake: FakeServer, method: str, path: str, body: Json | None) -> tuple[int, Json] | None:
+        if failures:
+            return failures.pop(), {"message": "starting"}
+        return kubelet(fake, method, path, body)
+
+    server.hook = late
+    assert v1.join(stdin(server))["node"] == "gpu-a"
+
+
+def test_no_api_server_at_all_is_a_bounded_wait(server: FakeServer) -> None:
+    document = stdin(server, ready_timeout=0.4)
+    document["kubeconfig"] = document["kubeconfig"].replace(str(server.port), "1")
+    with pytest.raises(OpsError, match=r"node gpu-a: step 'reach the API server .*refused"):
+        v1.join(document)
+
+
+def test_a_conflict_while_declaring_is_tried_again(server: FakeServer) -> None:
+    conflicts = [409, 409]
+
+    def conflict(fake: FakeServer, method: str, path: str, body: Json | None) -> tuple[int, Json] | None:
+        if method == "PATCH" and path == NODE and conflicts:
+            return conflicts.pop(), {"message": "the object has been modified"}
+        return kubelet(fake, method, path, body)
+
+    server.objects[NODE] = {
+        "metadata": {"name": "gpu-a", "resourceVersion": "1"},
+        "spec": {},
+        "status": ready(True),
+    }
+    server.hook = conflict
+    v1.join(stdin(server))
+    assert server.objects[NODE]["spec"]["podCIDR"]
+
+
+@pytest.mark.parametrize("token", ["", "abc123", "ABC123.0123456789abcdef", "abc123.short"])
+def test_a_malformed_token_is_refused_and_not_shown(server: FakeServer, token: str) -> None:
+    with pytest.raises(OpsError) as failure:
+        v1.join(stdin(server, token=token))
+    assert not token or token not in str(failure.value)

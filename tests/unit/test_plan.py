@@ -1,0 +1,379 @@
+"""The network plan of the dev stack, and every rule with its remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.schema import StackConfig
+from network.plan import NetworkPlanError, plan_network
+from tests.stacks import HOST_KEY, STACK_FILES, ssh_region, stack, stack_data
+
+Edits = list[tuple[str, Any]]
+
+
+def refusal(edits: Edits) -> str:
+    with pytest.raises(NetworkPlanError) as caught:
+        plan_network(stack(*edits))
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return str(caught.value)
+
+
+def machines(*entries: tuple[str, str], gateway: str = "") -> list[dict[str, Any]]:
+    return [{"name": name, "node_ip": ip, "gateway": name == gateway} for name, ip in entries]
+
+
+def tx(index: int, **changes: Any) -> dict[str, Any]:
+    """The region on existing machines with one machine changed; None removes a key."""
+    region = ssh_region()
+    machine = region["machines"][index] | changes
+    region["machines"][index] = {key: value for key, value in machine.items() if value is not None}
+    return region
+
+
+HUB_ON_SSH = {
+    "name": "hub",
+    "kind": "cloud",
+    "provider": {"kind": "ssh", "lan": "routed"},
+    "control_plane": {"kind": "kubeadm", "machines": 1},
+    "gateways": {"count": 2},
+    "node_cidr": "10.0.0.0/24",
+    "pod_cidr": "10.128.0.0/16",
+    "cni": "plain",
+    "machines": [
+        {
+            "name": "cp",
+            "node_ip": "10.0.0.5",
+            "address": "a.example.com",
+            "host_key": HOST_KEY,
+            "control_plane": True,
+        },
+        {
+            "name": "gw-b",
+            "node_ip": "10.0.0.7",
+            "address": "b.example.com",
+            "host_key": HOST_KEY,
+            "gateway": True,
+        },
+        {
+            "name": "gw-a",
+            "node_ip": "10.0.0.6",
+            "address": "c.example.com",
+            "host_key": HOST_KEY,
+            "gateway": True,
+        },
+    ],
+}
+
+RULES: list[tuple[str, Edits, str]] = [
+    (
+        "node ranges overlap",
+        [("regions.1.node_cidr", "10.0.0.0/24")],
+        "region gpu: node_cidr 10.0.0.0/24 overlaps region hub: node_cidr 10.0.0.0/24; "
+        "write a free range, for example node_cidr: 10.0.1.0/24",
+    ),
+    (
+        "pod ranges overlap",
+        [("regions.1.pod_cidr", "10.128.64.0/18")],
+        "region gpu: pod_cidr 10.128.64.0/18 overlaps region hub: pod_cidr 10.128.0.0/16; "
+        "write a free range, for example pod_cidr: 10.129.0.0/18",
+    ),
+    (
+        "the service range overlaps a node range",
+        [("regions.1.node_cidr", "10.96.3.0/24")],
+        "region gpu: node_cidr 10.96.3.0/24 overlaps kubernetes: service_cidr "
+        "10.96.0.0/16; write a free range",
+    ),
+    (
+        "the service range lies among the pods",
+        [("kubernetes.service_cidr", "10.200.0.0/16")],
+        "kube-proxy would take Services for pods; write service_cidr: 10.96.0.0/16",
+    ),
+    (
+        "the service range is too large",
+        [("kubernetes.service_cidr", "10.96.0.0/11")],
+        "is a /11; write a range between /12 and /24",
+    ),
+    (
+        "the supernets overlap",
+        [("kubernetes.node_supernet", "10.0.0.0/8")],
+        "node_supernet 10.0.0.0/8 overlaps pod_supernet 10.128.0.0/9; write two ranges apart",
+    ),
+    (
+        "a supernet holds the tailnet's addresses",
+        [("kubernetes.node_supernet", "100.0.0.0/9")],
+        "node_supernet 100.0.0.0/9 touches 100.100.100.0/24, which belongs to Tailscale's "
+        "own services (MagicDNS",
+    ),
+    (
+        "a node range lies outside its supernet",
+        [("regions.1.node_cidr", "192.168.0.0/24")],
+        "node_cidr 192.168.0.0/24 lies outside kubernetes.node_supernet 10.0.0.0/9, so "
+        "other regions would not "
+        "route to it; write a free range, for example node_cidr: 10.0.1.0/24",
+    ),
+    (
+        "a pod range lies outside its supernet",
+        [("regions.1.pod_cidr", "10.64.0.0/16")],
+        "lies outside kubernetes.pod_supernet 10.128.0.0/9",
+    ),
+    (
+        "Tailscale's own services",
+        [("regions.1.node_cidr", "100.100.100.0/24")],
+        "which belongs to Tailscale's own services (MagicDNS answers at 100.100.100.100); write a free range",
+    ),
+    (
+        "Tailscale on every tailnet",
+        [("regions.1.node_cidr", "100.100.0.0/24")],
+        "touches 100.100.0.0/24, which",
+    ),
+    ("Tailscale on ChromeOS", [("regions.1.node_cidr", "100.115.92.0/24")], "touches 100.115.92.0/23, which"),
+    ("CGNAT", [("regions.1.pod_cidr", "100.64.0.0/16")], "belongs to the tailnet's device addresses (CGNAT"),
+    (
+        "the lab's public segment",
+        [("regions.1.node_cidr", "198.51.100.0/24")],
+        "the lab's public segment; write",
+    ),
+    (
+        "docker's bridge",
+        [("regions.1.node_cidr", "172.17.5.0/24")],
+        "Docker's default bridge, present on many",
+    ),
+    ("link-local", [("regions.1.node_cidr", "169.254.1.0/24")], "link-local addresses (cloud metadata"),
+    ("loopback", [("regions.1.node_cidr", "127.0.0.0/24")], "belongs to loopback; write a free range"),
+    (
+        "a node IP outside its range",
+        [("regions.1.machines.2.node_ip", "10.9.0.12")],
+        "region gpu, machine gpu-c: node IP 10.9.0.12 lies outside node_cidr 10.1.0.0/24; "
+        "write node_ip: one of 10.1.0.2 to 10.1.0.254",
+    ),
+    (
+        "the network address",
+        [("regions.1.machines.2.node_ip", "10.1.0.0")],
+        "is the network address of 10.1.0.0/24",
+    ),
+    (
+        "the broadcast address",
+        [("regions.1.machines.2.node_ip", "10.1.0.255")],
+        "is the broadcast address of",
+    ),
+    (
+        "the lab's router",
+        [("regions.1.machines.2.node_ip", "10.1.0.1")],
+        "is the address of the lab's router in",
+    ),
+    (
+        "the same node IP twice",
+        [("regions.1.machines.2.node_ip", "10.1.0.10")],
+        "region gpu: node IP 10.1.0.10 is used by gpu-a (node_ip), gpu-c (node_ip); write "
+        "a different one for each",
+    ),
+    (
+        "counted machines on each other's addresses",
+        [("regions.0.gateways.first_ip", "10.0.0.10")],
+        "is used by hub-cp-1 (control_plane.first_ip), hub-gw-1 (gateways.first_ip)",
+    ),
+    (
+        "counted machines that leave their range",
+        [("regions.0.node_groups", [{"name": "cpu", "count": 9, "first_ip": "10.0.0.250"}])],
+        "region hub, machine hub-cpu-6: node IP 10.0.0.255 is the broadcast address of 10.0.0.0/24; "
+        "write node_groups[0].first_ip: one of 10.0.0.2 to 10.0.0.254",
+    ),
+    (
+        "a pod range with too few node ranges",
+        [("regions.1.pod_cidr", "10.129.0.0/21")],
+        "is host 10 of 10.1.0.0/24 and takes pod range number 10, but pod_cidr "
+        "10.129.0.0/21 holds 8 ranges of /24 "
+        "(node_pod_prefix); write a node IP with a host number below 8, or a pod_cidr of /20 or larger",
+    ),
+    (
+        "a machine's name twice",
+        [("regions.1.machines.2.name", "gpu-a")],
+        "machine gpu-a: 2 machines have this name (in gpu); a machine's name is its Kubernetes node's",
+    ),
+    (
+        "a machine named like a counted one",
+        [("regions.1.machines.2.name", "hub-gw-1")],
+        "machine hub-gw-1: 2 machines have this name (in gpu, hub)",
+    ),
+    (
+        "a region's name twice",
+        [("regions.1.name", "hub")],
+        "region hub: 2 regions have this name; give each region",
+    ),
+    (
+        "a cloud region without a gateway",
+        [("regions.0.gateways.count", 0)],
+        "region hub: has no gateway, so nothing outside can reach it; write gateways: {count: 2}",
+    ),
+    (
+        "a GPU region without a gateway",
+        [("regions.1.machines", machines(("gpu-a", "10.1.0.10")))],
+        "region gpu: has no gateway, so nothing outside can reach it; write gateway: true "
+        "on one or two of its machines",
+    ),
+    (
+        "a GPU region without machines",
+        [("regions.1.machines", [])],
+        "list at least one machine with gateway: true",
+    ),
+    ("five gateways", [("regions.0.gateways.count", 5)], "region hub: 5 gateways; write at most 4"),
+    (
+        "a range too small for its ladder",
+        [("regions.1.node_cidr", "10.1.0.0/29")],
+        "node_cidr 10.1.0.0/29 is too small for 2 gateways, which share it by prefixes up to /30; "
+        "write a /28 or larger, or fewer gateways",
+    ),
+    (
+        "a range without hosts",
+        [("regions.1.node_cidr", "10.1.0.0/31")],
+        "has no room for machines; write a /30",
+    ),
+    (
+        "a Tailscale too old for two gateways",
+        [("tailnet.version", "1.84.3")],
+        "tailnet: version 1.84.3 with 2 gateways in region hub: below 1.98.10 a packet "
+        "sent by any gateway but the "
+        "primary is dropped by the receiver; write version: 1.98.10 or later, or one gateway per region",
+    ),
+    (
+        "more devices than the tailnet allows",
+        [("tailnet.max_devices", 3)],
+        "tailnet: max_devices is 3, the stack's gateways are 4 devices; write fewer gateways per region",
+    ),
+    ("no cloud region", [("regions.0", ssh_region())], "write exactly one region with kind: cloud"),
+    (
+        "two cloud regions",
+        [("regions.1", stack_data()["regions"][0] | {"name": "hub2"})],
+        "regions: hub, hub2 are all of kind cloud; write exactly one",
+    ),
+    (
+        "three control plane machines",
+        [("regions.0.control_plane.machines", 3)],
+        "write machines: 1 (the endpoint",
+    ),
+    (
+        "machines listed where they are counted",
+        [("regions.0.machines", machines(("x", "10.0.0.9")))],
+        "region hub: machines are listed, but a cloud region on lab counts them; remove machines",
+    ),
+    (
+        "a control plane in a GPU region",
+        [("regions.1.machines.2.control_plane", True)],
+        "region gpu, machine gpu-c: control_plane: true in a GPU region; the control plane "
+        "lives in the cloud region",
+    ),
+    (
+        "an address where the lab gives one",
+        [("regions.1.machines.0.address", "198.51.100.1")],
+        "region gpu, machine gpu-a: address written, but lab makes the machine and hands "
+        "these out; remove it",
+    ),
+    (
+        "a gateway on ssh without an address",
+        [("regions.2", tx(0, address=None))],
+        "region tx, machine tx-a: is a gateway without an address; write address: its public IP",
+    ),
+    (
+        "a machine on ssh without a way to it",
+        [("regions.2", tx(1, jump=None))],
+        "region tx, machine tx-b: has neither address nor jump; write address: its SSH host, or jump:",
+    ),
+    (
+        "a jump to nowhere",
+        [("regions.2", tx(1, jump="tx-z"))],
+        "jump tx-z is not a machine of this region that has",
+    ),
+    ("a jump to itself", [("regions.2", tx(1, jump="tx-b"))], "jump tx-b is itself; write one of tx-a"),
+    (
+        "a missing host key",
+        [("regions.2", tx(1, host_key=None))],
+        'write host_key: "ssh-ed25519 ..." as `ssh-keyscan',
+    ),
+    (
+        "flags that do not match the counts",
+        [("regions.0", HUB_ON_SSH | {"gateways": {"count": 1}})],
+        "region hub: gateways.count is 1, but 2 of its machines have gateway: true; write "
+        "count: 2, or flag 1 machines",
+    ),
+    (
+        "a control plane that is a gateway",
+        [("regions.0", HUB_ON_SSH), ("regions.0.machines.0", HUB_ON_SSH["machines"][0] | {"gateway": True})],  # type: ignore[index]
+        "machine cp: is both control plane and gateway; write the two on different machines",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edits", "remedy"), [rule[1:] for rule in RULES], ids=[rule[0] for rule in RULES])
+def test_the_plan_refuses_with_a_remedy(edits: Edits, remedy: str) -> None:
+    assert remedy in refusal(edits)
+
+
+def test_all_problems_come_at_once_and_each_once() -> None:
+    lines = refusal(
+        [
+            ("regions.1.pod_cidr", "10.128.0.0/16"),
+            ("tailnet.max_devices", 1),
+            ("regions.1.machines.2.name", "gpu-a"),
+        ]
+    ).splitlines()
+    assert len(lines) == len(set(lines)) == 3
+
+
+@pytest.mark.parametrize("path", STACK_FILES, ids=lambda path: path.name)
+def test_every_committed_stack_has_a_plan(path: Path) -> None:
+    assert plan_network(StackConfig.model_validate(stack_data(path))).hub.name == "hub"
+
+
+def test_the_dev_plan() -> None:
+    plan = plan_network(stack())
+    hub, gpu = plan.regions
+    assert [(node.name, str(node.node_ip), node.role) for node in hub.nodes] == [
+        ("hub-cp-1", "10.0.0.10", "control-plane"),
+        ("hub-gw-1", "10.0.0.20", "gateway"),
+        ("hub-gw-2", "10.0.0.21", "gateway"),
+    ]
+    assert [str(node.pod_cidr) for node in gpu.nodes] == [
+        "10.129.10.0/24",
+        "10.129.11.0/24",
+        "10.129.12.0/24",
+    ]
+    assert [[str(prefix) for prefix in node.advertise] for node in gpu.nodes] == [
+        ["10.1.0.0/24", "10.129.0.0/16"],
+        ["10.1.0.0/25", "10.1.0.128/25", "10.129.0.0/17", "10.129.128.0/17"],
+        [],
+    ]
+    assert (str(plan.dns_ip), plan.mtu, plan.mss, plan.devices) == ("10.96.0.10", 1280, 1240, 4)
+    assert (str(plan.api_address), str(gpu.next_hop), gpu.tag) == (
+        "10.0.0.10",
+        "10.1.0.10",
+        "tag:tailspan-gpu",
+    )
+    assert [node.name for node in gpu.workers] == ["gpu-c"]
+    assert plan.region("gpu") is gpu
+    assert (gpu.nodes[0].generation, hub.nodes[0].generation) == (1, 1)
+    assert gpu.nodes[0].gpu is not None
+    assert hub.nodes[0].gpu is None
+
+
+def test_machines_without_a_shared_switch_reach_their_gateways_through_a_tunnel() -> None:
+    west = plan_network(StackConfig.model_validate(stack_data(STACK_FILES[1]))).region("west")
+    assert west.reach == "tunnel"
+
+
+def test_a_hub_on_existing_machines_is_planned_from_their_flags() -> None:
+    hub = plan_network(stack(("regions.0", HUB_ON_SSH))).hub
+    assert [node.name for node in hub.control_plane] == ["cp"]
+    # Ordered by address, so that reordering the stack file moves no prefix.
+    assert [node.name for node in hub.gateways] == ["gw-a", "gw-b"]
+
+
+def test_one_gateway_may_run_an_old_tailscale() -> None:
+    edits: Edits = [
+        ("tailnet.version", "1.84.3"),
+        ("regions.0.gateways.count", 1),
+        ("regions.1.machines.1.gateway", False),
+    ]
+    assert plan_network(stack(*edits)).devices == 2
