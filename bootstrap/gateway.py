@@ -49,6 +49,9 @@ def environment(tailnet: Tailnet, tag: str) -> dict[str, str]:
         # Only with TS_SERVE_CONFIG is it of use; on a gateway it can end containerboot (tailscale/tailscale#20958).
         "TS_EXPERIMENTAL_SERVICE_AUTO_ADVERTISEMENT": "false",
     }
+    if tailnet.login_server:
+        # Without an account at Tailscale nobody would read the logs that tailscaled sends there.
+        values["TS_NO_LOGS_NO_SUPPORT"] = "true"
     if tailnet.private_ca:
         values["SSL_CERT_FILE"] = f"{CA_DIRECTORY}/ca.crt"
     return values

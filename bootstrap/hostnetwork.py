@@ -23,6 +23,7 @@ def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
         "NODE_CIDR": region.node_cidr,
         "REGION_POD_CIDR": region.pod_cidr,
         "POD_CIDR": node.pod_cidr,
+        "SERVICE_CIDR": plan.service_cidr,
         "SUPERNETS": f"{plan.node_supernet} {plan.pod_supernet}",
         "GATEWAYS": " ".join(str(gateway.node_ip) for gateway in region.gateways),
         "NEXT_HOP": region.next_hop,

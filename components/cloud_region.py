@@ -43,6 +43,7 @@ class CloudRegion(pulumi.ComponentResource):
                 tailnet=args.tailnet,
                 keys={node.name: args.tailnet.key(node, args.plan.tag, self) for node in args.plan.gateways},
                 namespace=namespace.metadata["name"],
+                api_service=str(args.cluster.plan.service_cidr[1]),
             ),
             pulumi.ResourceOptions(parent=self, providers=[self.cluster.provider], depends_on=joins),
         )

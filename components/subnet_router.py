@@ -29,6 +29,8 @@ class SubnetRouterArgs:
     tailnet: Tailnet
     keys: dict[str, pulumi.Output[str]]
     namespace: pulumi.Input[str]
+    # The ClusterIP of the Service `kubernetes`.
+    api_service: str
 
 
 class SubnetRouter(pulumi.ComponentResource):
@@ -158,6 +160,8 @@ class SubnetRouter(pulumi.ComponentResource):
         }
         return pod_settings() | {
             "serviceAccountName": NAME,
+            # containerboot asks for this name. With cluster DNS a gateway would wait for pods that wait for gateways.
+            "hostAliases": [{"ip": self._args.api_service, "hostnames": ["kubernetes.default.svc"]}],
             "nodeSelector": {
                 "node-restriction.kubernetes.io/tailspan-region": region.name,
                 "node-restriction.kubernetes.io/tailspan-role": "gateway",

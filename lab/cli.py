@@ -69,6 +69,8 @@ def status() -> None:
     """Networks and machines, and how to reach them."""
     from lab import addresses, cloud, headscale, net, processes
 
+    if net.namespace_exists(addresses.INTERNET):
+        _require_root()
     if not net.internet_is_up():
         print("The lab is down. `make up` starts it.")
         return

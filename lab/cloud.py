@@ -1,7 +1,7 @@
-"""The lab's API: networks, firewalls and machines, for the lab's Pulumi plugin, its command line and its tests.
+"""The lab's API: networks, firewalls and machines, for its Pulumi plugin, its command line and tests.
 
-Calls may come from several threads and processes at once: the records are locked, a machine's boot is not. Each
-call finishes what an interrupted one began.
+Calls may come from several threads and processes at once: the records are locked, a machine's boot is not.
+Each call finishes what an interrupted one began.
 """
 
 from __future__ import annotations

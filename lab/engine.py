@@ -20,7 +20,7 @@ from pulumi.automation import Stack
 from pulumi.automation.errors import CommandError
 from rich.console import Console
 
-from lab.engine_cli import Mode, open_stack, set_secret
+from lab.engine_cli import Mode, open_stack, set_secret, stack_outputs
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
 from lab.engine_recovery import only_launcher, remove_stale_locks, settle_pending
 from lab.engine_view import View
@@ -33,7 +33,7 @@ PARALLEL = 32
 
 
 def stack_program() -> None:
-    """The repository's program. Imported when the engine asks for it, while the engine's own start goes on."""
+    """The repository's program. Imported when the engine asks for it: its own start goes on meanwhile."""
     importlib.import_module("stack").program()
 
 
@@ -59,7 +59,8 @@ class Session:
         for key, value in self.plain.items():
             self.files.set_plain(key, value)
         for key, value in self.secrets.items():
-            # Writing a secret starts the engine; a digest (keyed by the passphrase) tells whether it is there already.
+            # Writing a secret starts the engine; a digest (keyed by the passphrase) tells whether it is
+            # there already.
             salt = self.files.passphrase.read_bytes()
             digest = hashlib.scrypt(value.encode(), salt=salt, n=1024, r=8, p=1).hex()
             note = self.files.root / f"{self.files.stack}.{re.sub(r'[^A-Za-z]', '-', key)}.digest"
@@ -93,7 +94,7 @@ class Session:
             threading.Thread(target=_import_quietly, args=("stack",), daemon=True).start()
 
     def _operate(self, stack: Stack, verb: str, view: View, options: dict[str, Any]) -> str:
-        """"" or what went wrong."""
+        """ "" or what went wrong."""
         if verb in ("up", "preview"):
             options = {"policy_packs": self.policy_packs, **options}
         if verb != "refresh":
@@ -122,13 +123,15 @@ def _last_words(problem: CommandError) -> str:
 
 @contextmanager
 def _engine_takes_interrupts() -> Iterator[None]:
-    """Ctrl-C reaches the engine too, which cancels and saves its state: wait for that instead of dying before it."""
+    """Ctrl-C reaches the engine too, which cancels and saves its state: wait for that."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def wait(number: int, frame: FrameType | None) -> None:
-        print("\nStopping: the engine finishes what it has begun. Once more to stop at once.", file=sys.stderr)
+        print(
+            "\nStopping: the engine finishes what it has begun. Once more to stop at once.", file=sys.stderr
+        )
         signal.signal(signal.SIGINT, previous)
 
     previous = signal.signal(signal.SIGINT, wait)
@@ -180,7 +183,7 @@ def outputs(stack: str) -> dict[str, Any]:
     files = Files.of_lab(stack)
     if not _readable(files) or not files.is_up():
         return {}
-    return {name: output.value for name, output in open_stack(files, "lab", stack_program).outputs().items()}
+    return stack_outputs(files, "lab")
 
 
 def _readable(files: Files) -> bool:
@@ -191,9 +194,15 @@ def _lab_session(stack: str) -> Session:
     from lab import cloud
 
     if os.geteuid() != 0:
-        raise EngineError("the lab makes network namespaces and containers: run this as root (a preview needs no root)")
+        raise EngineError(
+            "the lab makes network namespaces and containers: run this as root (a preview needs no root)"
+        )
     base = cloud.ensure_base()
+    ca_file = paths.lab_dir() / "tailnet-ca.pem"
+    write_private(ca_file, base.headscale_ca_pem)
+    # What the plugins find in their environment, as an operator would set it: the agent and the private CA.
     os.environ["SSH_AUTH_SOCK"] = str(base.ssh_agent_socket)
+    os.environ["TAILSPAN_TAILNET_CA_FILE"] = str(ca_file)
     return Session(
         Files.of_lab(stack), "lab", secrets={API_KEY: base.api_key}, plain={CA: base.headscale_ca_pem}
     )

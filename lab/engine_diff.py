@@ -10,7 +10,10 @@ from typing import Any
 from rich.markup import escape
 
 LONGEST_VALUE = 100
+# How the engine's events write an unknown value, and the mark on an object that stands for a secret.
 UNKNOWN_TEXT = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+SIGNATURE = "4dabf18193072939515e22adb298388d"
+HIDDEN = "[secret]"
 TOKEN = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)')
 COLORS = {"add": "green", "delete": "red", "update": "yellow"}
 
@@ -32,6 +35,8 @@ def change_lines(metadata: Any) -> Iterator[str]:
 
 def value_at(root: Any, path: str) -> Any:
     for quoted, index, name in TOKEN.findall(path):
+        if isinstance(root, dict) and SIGNATURE in root:
+            return HIDDEN
         if index and isinstance(root, list):
             root = root[int(index)] if int(index) < len(root) else None
         elif isinstance(root, dict):
@@ -58,6 +63,8 @@ def _window(text: str, start: int) -> str:
 
 
 def _text(value: Any) -> str:
+    if value == HIDDEN or (isinstance(value, dict) and SIGNATURE in value):
+        return HIDDEN
     if value is None:
         return "(none)"
     if value == UNKNOWN_TEXT:

@@ -1,4 +1,4 @@
-"""Where a stack's Pulumi files live while the launcher works on it: a copy outside the checkout, which stays clean."""
+"""A stack's Pulumi files while the launcher works on it: a copy outside the checkout, which stays clean."""
 
 from __future__ import annotations
 

@@ -30,8 +30,9 @@ def only_launcher(files: Files) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
             lock.seek(0)
+            owner = lock.read().strip() or "unknown"
             raise EngineError(
-                f"stack {files.stack}: another run is at work on it (process {lock.read().strip() or 'unknown'}). Wait for it."
+                f"stack {files.stack}: another run is at work on it (process {owner}). Wait for it."
             ) from problem
         lock.seek(0)
         lock.truncate()
@@ -73,22 +74,23 @@ def _is_engine(pid: int) -> bool:
 def settle_pending(files: Files, stack: Stack, console: Console) -> None:
     """Forget operations that were cut off.
 
-    Every handler's create is idempotent, so that simply doing it again is right. Only a half-made thing of the lab is
-    removed first: nobody knows how much of it exists, and if the stack no longer wants it nobody else would remove it.
+    Every handler's create is idempotent, so that simply doing it again is right. Only a half-made machine
+    is removed first: nobody knows how much of it exists, and if the stack no longer wants it nobody else
+    would remove it.
     """
     pending = files.latest().get("pending_operations") or []
     if not pending:
         return
     for operation in pending:
         resource = operation["resource"]
+        name = resource["urn"].rsplit("::", 1)[-1]
         console.print(
-            f"An earlier run was cut off while {operation['type']} {resource['urn'].rsplit('::', 1)[-1]}: doing it again.",
-            highlight=False,
+            f"An earlier run was cut off while {operation['type']} {name}: doing it again.", highlight=False
         )
         if operation["type"] == "creating":
             _remove_half_made(resource)
     exported = stack.export_stack()
-    deployment = dict(exported.deployment)
+    deployment = dict(exported.deployment or {})
     deployment.pop("pending_operations", None)
     stack.import_stack(Deployment(version=exported.version, deployment=deployment))
 

@@ -1,4 +1,4 @@
-"""What the engine is doing, for people: a live view on a terminal, plain lines elsewhere; and what a preview found."""
+"""What the engine is doing, for people: live on a terminal, lines elsewhere; and what a preview found."""
 
 from __future__ import annotations
 
@@ -17,21 +17,45 @@ from rich.text import Text
 from lab.engine_diff import change_lines
 
 DOING = {
-    "create": "creating", "update": "updating", "delete": "deleting", "replace": "replacing", "read": "reading",
-    "refresh": "refreshing", "create-replacement": "replacing", "delete-replaced": "deleting the old", "discard": "dropping",
-}  # fmt: skip
+    "create": "creating",
+    "update": "updating",
+    "delete": "deleting",
+    "replace": "replacing",
+    "read": "reading",
+    "refresh": "refreshing",
+    "create-replacement": "replacing",
+    "delete-replaced": "deleting the old",
+    "discard": "dropping",
+}
 DONE = {
-    "create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "refresh": "refreshed",
-    "create-replacement": "replaced", "delete-replaced": "deleted the old", "read": "read", "discard": "dropped",
-}  # fmt: skip
+    "create": "created",
+    "update": "updated",
+    "delete": "deleted",
+    "replace": "replaced",
+    "refresh": "refreshed",
+    "create-replacement": "replaced",
+    "delete-replaced": "deleted the old",
+    "read": "read",
+    "discard": "dropped",
+}
 MARK = {
-    "create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]", "replace": "[magenta]±[/]",
-    "create-replacement": "[magenta]±[/]", "delete-replaced": "[red]-[/]", "refresh": "[cyan]·[/]", "read": "[cyan]·[/]",
+    "create": "[green]+[/]",
+    "update": "[yellow]~[/]",
+    "delete": "[red]-[/]",
+    "replace": "[magenta]±[/]",
+    "create-replacement": "[magenta]±[/]",
+    "delete-replaced": "[red]-[/]",
+    "refresh": "[cyan]·[/]",
+    "read": "[cyan]·[/]",
     "discard": "[red]-[/]",
-}  # fmt: skip
+}
 SUMMARY_ORDER = ("create", "update", "replace", "delete", "same")
-# The engine says these for every stand-in; the launcher put them there on purpose.
+# What the engine says about every stand-in: the launcher put them there on purpose.
 EXPECTED_NOISE = ("from $PATH at", "is expected to have version")
+# The engine reports what stopped the program twice.
+REPEATS = "an unhandled error occurred:"
+# What it says after every other error.
+ECHOES = ("update failed", "preview failed", "destroy failed", "refresh failed")
 
 
 @dataclass
@@ -91,13 +115,11 @@ class View:
                 self._diagnose(event.diagnostic_event)
             elif event.policy_event:
                 self._policy(event.policy_event)
-            elif event.summary_event:
-                self.findings.changes = {
-                    str(op): count for op, count in event.summary_event.resource_changes.items()
-                }
 
     def _begin(self, metadata: Any) -> None:
         op = str(getattr(metadata.op, "value", metadata.op))
+        if self.planning:
+            self._count(op, metadata.urn)
         if op not in DOING:
             return
         if self.planning:
@@ -106,14 +128,20 @@ class View:
             self._running[metadata.urn] = Step(op, short_name(metadata.urn), time.monotonic())
 
     def _print_planned(self, op: str, metadata: Any) -> None:
-        # A replacement is three steps to the engine and one change to its reader.
         if op in ("create-replacement", "delete-replaced", "read") or _is_bookkeeping(metadata.urn):
             return
         self._say(f"{MARK[op]} {op:8}{escape(short_name(metadata.urn))}")
         for line in change_lines(metadata):
             self._say(f"           {line}")
 
+    def _count(self, op: str, urn: str) -> None:
+        """A replacement is three steps to the engine and one change to its reader."""
+        if op in ("create-replacement", "delete-replaced") or _is_bookkeeping(urn):
+            return
+        self.findings.changes[op] = self.findings.changes.get(op, 0) + 1
+
     def _end(self, metadata: Any) -> None:
+        self._count(str(getattr(metadata.op, "value", metadata.op)), metadata.urn)
         step = self._running.pop(metadata.urn, None)
         if step is not None and step.op != "refresh":
             took = time.monotonic() - step.since
@@ -128,10 +156,10 @@ class View:
 
     def _diagnose(self, event: Any) -> None:
         message = (event.message or "").strip()
-        if not message or any(noise in message for noise in EXPECTED_NOISE):
+        if not message or message in ECHOES or any(noise in message for noise in EXPECTED_NOISE):
             return
         name = short_name(event.urn) if event.urn else ""
-        if event.severity == "error":
+        if event.severity == "error" and not message.startswith(REPEATS):
             self._add(self.findings.errors, f"{name}: {message}" if name else message)
         elif event.severity == "warning":
             self._add(self.findings.warnings, f"{name}: {message}" if name else message)
@@ -171,10 +199,16 @@ class View:
         with self._lock:
             steps = sorted(self._running.values(), key=lambda step: step.since)
         rows = [
-            Spinner("dots", Text.assemble(
-                f"{DOING[step.op]} {step.what} ", (f"{now - step.since:.0f} s ", "dim"), (step.status, "dim italic")
-            )) for step in steps[: max(self.console.height - 4, 5)]
-        ]  # fmt: skip
+            Spinner(
+                "dots",
+                Text.assemble(
+                    f"{DOING[step.op]} {step.what} ",
+                    (f"{now - step.since:.0f} s ", "dim"),
+                    (step.status, "dim italic"),
+                ),
+            )
+            for step in steps[: max(self.console.height - 4, 5)]
+        ]
         return Group(*rows)
 
     # -- after the engine has ended
@@ -191,17 +225,13 @@ class View:
             self._say(f"[bold red]error:[/] {escape(error)}")
 
     def counts(self) -> str:
-        changes = {("replace" if "replac" in op else op): 0 for op in self.findings.changes}
-        for op, count in self.findings.changes.items():
-            name = "replace" if "replac" in op else op
-            changes[name] = max(changes[name], count) if name == "replace" else changes[name] + count
-        words = {"same": "unchanged"}
-        known = [op for op in SUMMARY_ORDER if changes.get(op)]
-        if known in ([], ["same"]):
-            return f"no changes ({changes.get('same', 0)} resources)"
-        return ", ".join(
-            f"{changes[op]} {words.get(op, 'to ' + op if self.planning else DONE[op])}" for op in known
-        )
+        found = self.findings.changes
+        if not set(found) - {"same", "read", "refresh"}:
+            return f"no changes ({sum(found.values())} resources)"
+        words = {op: f"to {op}" if self.planning else DONE.get(op, op) for op in found} | {
+            "same": "unchanged"
+        }
+        return ", ".join(f"{found[op]} {words[op]}" for op in SUMMARY_ORDER if op in found)
 
 
 def short_name(urn: str) -> str:

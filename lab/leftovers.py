@@ -9,18 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lab import addresses, net, processes, teardown
-from lab.shell import run
+from lab.shell import NAMESPACES, run
 from tools import paths
 
 Snapshot = Mapping[str, frozenset[str]]
-
-_CGROUP_DEPTH = 3
 
 
 def snapshot() -> dict[str, frozenset[str]]:
     """Everything that a lab could leave behind, by kind; two of them can be compared."""
     return {
-        "namespaces": frozenset(run(["ip", "netns", "list"]).stdout.split("\n")) - {""},
+        "namespaces": frozenset(path.name for path in NAMESPACES.glob("*")),
         "links": frozenset(path.name for path in Path("/sys/class/net").iterdir()),
         "addresses": frozenset(_addresses()),
         "rules": frozenset(run(["ip", "rule"]).stdout.splitlines()),
@@ -73,13 +71,9 @@ def _addresses() -> Iterator[str]:
 
 
 def _cgroups() -> Iterator[str]:
-    top = "/sys/fs/cgroup"
-    for folder, below, _ in os.walk(top):
-        depth = folder.count("/") - top.count("/")
-        if depth:
-            yield folder
-        if depth == _CGROUP_DEPTH:
-            below.clear()
+    # Only what LXC or the lab makes: other programs of the host come and go with theirs.
+    for folder, below, _ in os.walk("/sys/fs/cgroup"):
+        yield from (f"{folder}/{name}" for name in below if name.startswith((addresses.CGROUP, "lxc")))
 
 
 def _lab_files() -> Iterator[str]:

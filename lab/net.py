@@ -1,6 +1,6 @@
-"""The kernel side of networks: namespaces, bridges, links, addresses, routes; commands come from pure functions.
+"""Networks in the kernel: namespaces, bridges, links, addresses, routes. Commands come from pure functions.
 
-The host's own namespace gets one link and one address; forwarding, NAT and firewalls exist only in the lab's own.
+The host's own namespace gets one link and one address; forwarding, NAT and firewalls are in the lab's own.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class NetworkSpec(Value):
     cidr: IPv4Network
     # l2: machines reach each other directly; routed: every packet goes through the router, as in GCP's VPCs.
     lan: Lan = "l2"
-    # How machines without a public address get out: not at all, by a NAT that peers can traverse, or a hard one.
+    # How machines without a public address get out: not at all, by an easy NAT, or by one hard to traverse.
     nat: Nat | None = None
 
     @model_validator(mode="after")

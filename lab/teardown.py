@@ -20,6 +20,9 @@ _MONITORS_WITHIN = 2.0
 
 def down() -> None:
     with records.locked():
+        if net.namespace_exists(addresses.INTERNET) and not net.owned(addresses.INTERNET):
+            # Another lab's, so its machines and processes are as well: there is one per host.
+            raise LabError(net.foreign(addresses.INTERNET))
         kept = records.read_or_empty()
         _end_processes()
         _delete_namespaces(kept)

@@ -10,11 +10,18 @@ from config.schema import CloudRegionConfig, MachineConfig, RegionConfig, StackC
 from network.nodes import NodeDraft
 from network.ranges import address_span
 
+# A network address, a broadcast address and two hosts.
+SMALLEST_NODE_RANGE = 4
+
 
 def address_problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
     """Every problem of node IPs and of the pod ranges that follow from them."""
     reported: set[tuple[str, str]] = set()
+    elsewhere = dict(_all_outside(config, drafts))
+    yield from elsewhere.values()
     for draft in drafts:
+        if draft.region.name in elsewhere:
+            continue
         found = _address(draft) or _pod_slot(draft, config.kubernetes.node_pod_prefix)
         # A group of counted machines has one address to mend: its first machine's line is enough.
         group = (draft.region.name, draft.field if draft.machine is None else draft.name)
@@ -24,10 +31,25 @@ def address_problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterat
     yield from _duplicates(drafts)
 
 
+def _all_outside(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[tuple[str, str]]:
+    """Regions whose node CIDR holds none of their listed machines: the range is the mistake."""
+    for region in config.regions:
+        listed = [draft for draft in drafts if draft.region is region and draft.machine]
+        roomy = region.node_cidr.num_addresses >= SMALLEST_NODE_RANGE
+        if roomy and len(listed) > 1 and not any(draft.node_ip in region.node_cidr for draft in listed):
+            first, last = listed[0].node_ip, listed[-1].node_ip
+            yield (
+                region.name,
+                f"region {region.name}: node_cidr {region.node_cidr} holds none of its "
+                f"{len(listed)} machines ({first} to {last}); "
+                "write a node_cidr that contains them, or node IPs inside it",
+            )
+
+
 def _address(draft: NodeDraft) -> str | None:
     region, cidr = draft.region, draft.region.node_cidr
     router = 1 if region.provider.kind == "lab" else 0
-    if cidr.num_addresses < 4:
+    if cidr.num_addresses < SMALLEST_NODE_RANGE:
         return f"region {region.name}: node_cidr {cidr} has no room for machines; write a /30 or larger"
     remedy = f"write {draft.field}: one of {address_span(cidr, 1 + router)}"
     got = f"{draft}: node IP {draft.node_ip}"

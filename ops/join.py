@@ -17,14 +17,16 @@ from ops.wait import Deadline, until_answered
 BOOTSTRAPPERS = "system:bootstrappers:tailspan"
 TOKENS = "/api/v1/namespaces/kube-system/secrets"
 LONGEST_TOKEN = timedelta(hours=1)
+# What is recorded for a node that needs no token, because kubeadm made it.
+NO_TOKEN = "kubeadm"
 
 
-def join(kube: Kube, spec: NodeSpec, token: str, timeout: float) -> None:
+def join(kube: Kube, spec: NodeSpec, token: str | None, timeout: float) -> None:
     """Idempotent: for a node that is Ready and as declared this is one GET."""
     deadline = Deadline(timeout)
     step = f"node {spec.name}: step 'reach the API server {kube.server}'"
     node = until_answered(lambda: kube.find(spec.path), deadline, step, forbidden_for=30)
-    token_id = token.partition(".")[0]
+    token_id = token.partition(".")[0] if token else NO_TOKEN
     if node and is_ready(node) and is_as_declared(node, spec) and annotation(node, JOINED_WITH) == token_id:
         return
     step = f"node {spec.name}: step 'declare'"
@@ -35,6 +37,15 @@ def join(kube: Kube, spec: NodeSpec, token: str, timeout: float) -> None:
     until_answered(lambda: kube.patch(spec.path, mark), deadline, f"node {spec.name}: step 'record the join'")
 
 
+def announce(kube: Kube, spec: NodeSpec, token: str, timeout: float) -> None:
+    """What `join` begins with, before the machine starts: a kubelet refused once comes back much later."""
+    deadline = Deadline(timeout)
+    step = f"node {spec.name}: step 'declare at {kube.server}'"
+    node = until_answered(lambda: declare(kube, spec), deadline, step, forbidden_for=30)
+    if not _is_this_machine(node, token.partition(".")[0]):
+        Admission(kube, spec, token, node, deadline).offer_token()
+
+
 def _is_this_machine(node: Json, token_id: str) -> bool:
     """A Ready node that joined with another token may be the shadow of a machine wiped seconds ago."""
     return is_ready(node) and annotation(node, JOINED_WITH) in (None, token_id)
@@ -43,9 +54,9 @@ def _is_this_machine(node: Json, token_id: str) -> bool:
 class Admission:
     """The time between a declared and a Ready node, in which the machine's token is valid."""
 
-    def __init__(self, kube: Kube, spec: NodeSpec, token: str, node: Json, deadline: Deadline) -> None:
+    def __init__(self, kube: Kube, spec: NodeSpec, token: str | None, node: Json, deadline: Deadline) -> None:
         self._kube, self._spec, self._deadline = kube, spec, deadline
-        self._token_id, _, self._token_secret = token.partition(".")
+        self._token_id, _, self._token_secret = (token or "").partition(".")
         self._shadow = node if is_ready(node) else None
         self._shadow_lease = self._lease() if self._shadow else None
         self._approved = 0
@@ -54,7 +65,10 @@ class Admission:
         self._trouble = ""
 
     def run(self) -> None:
-        until_answered(self._offer_token, self._deadline, self._at("offer the bootstrap token"))
+        if not self._token_id:
+            self._wait()
+            return
+        self.offer_token()
         try:
             self._wait()
         finally:
@@ -65,7 +79,8 @@ class Admission:
     def _wait(self) -> None:
         while True:
             try:
-                self._approve_requests()
+                if self._token_id:
+                    self._approve_requests()
                 self._node = self._kube.find(self._spec.path)
                 self._trouble = ""
                 if self._node and self._is_admitted(self._node):
@@ -80,7 +95,8 @@ class Admission:
 
     @property
     def _step(self) -> str:
-        return "wait until Ready" if self._approved else "wait for the machine's certificate request"
+        waits = self._token_id and not self._approved
+        return "wait for the machine's certificate request" if waits else "wait until Ready"
 
     def _at(self, step: str) -> str:
         return f"node {self._spec.name}: step '{step}'"
@@ -104,7 +120,10 @@ class Admission:
         renewed: str | None = lease.get("spec", {}).get("renewTime")
         return renewed
 
-    def _offer_token(self) -> None:
+    def offer_token(self) -> None:
+        until_answered(self._write_token, self._deadline, self._at("offer the bootstrap token"))
+
+    def _write_token(self) -> None:
         lifetime = min(LONGEST_TOKEN, timedelta(seconds=self._deadline.seconds + 120))
         # The API server's clock counts, not the operator's.
         expiry = self._kube.server_time + lifetime

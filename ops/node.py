@@ -12,9 +12,9 @@ from ops.kube import Kube
 
 NODES = "/api/v1/nodes"
 # What an earlier run set, so that a label or taint that leaves the stack also leaves the Node.
-DECLARED = "tailspan.io/declared"
+DECLARED = "tailspan.dev/declared"
 # The token that the machine joined with: another one means that the machine behind the Node was replaced.
-JOINED_WITH = "tailspan.io/joined-with"
+JOINED_WITH = "tailspan.dev/joined-with"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 

@@ -16,6 +16,7 @@ from ops.drain import leave as leave_cluster
 from ops.drain import refusal
 from ops.errors import OpsError
 from ops.http import Json
+from ops.join import announce as announce_node
 from ops.join import join as join_cluster
 from ops.kube import Kube, credentials
 from ops.node import CONTROL_PLANE, NodeSpec
@@ -28,15 +29,18 @@ def secret(_: Json) -> Json:
     return {"seed": secrets.token_hex(32)}
 
 
+def announce(request: Json) -> Json:
+    """Optional, before the machine starts: the first part of `join`."""
+    node, token = _node(request), _token(request)
+    if token is None:
+        raise OpsError("token: missing; only a machine that joins with one can be announced")
+    announce_node(_kube(request), node, token, _ready_timeout(request))
+    return {"node": node.name}
+
+
 def join(request: Json) -> Json:
     node = _node(request)
-    token = _field(request, "token", str)
-    if not TOKEN.fullmatch(token):
-        raise OpsError(
-            "token: not a bootstrap token; write 6 characters, a dot and 16 characters, all a-z0-9"
-        )
-    timeout = float(_field(request, "ready_timeout", (int, float), 300))
-    join_cluster(_kube(request), node, token, timeout)
+    join_cluster(_kube(request), node, _token(request), _ready_timeout(request))
     # The same text for the same input: Pulumi compares it, and nobody must see a change where there is none.
     return {"node": node.name, "pod_cidr": node.pod_cidr, "provider_id": node.provider_id}
 
@@ -58,6 +62,7 @@ def device_delete(request: Json) -> Json:
 
 VERBS: Mapping[str, Callable[[Json], Json]] = {
     "secret": secret,
+    "announce": announce,
     "join": join,
     "update": join,
     "leave": leave,
@@ -68,6 +73,18 @@ WITHOUT_INPUT = frozenset({"secret"})
 
 def _kube(request: Json) -> Kube:
     return Kube(credentials(_field(request, "kubeconfig", str)))
+
+
+def _token(request: Json) -> str | None:
+    """None for a control plane machine: kubeadm made its node, all that is left is to declare and to wait."""
+    token: str | None = _field(request, "token", str, None)
+    if token is not None and not TOKEN.fullmatch(token):
+        raise OpsError("token: not a bootstrap token; write 6 characters, a dot and 16, all of a-z0-9")
+    return token
+
+
+def _ready_timeout(request: Json) -> float:
+    return float(_field(request, "ready_timeout", (int, float), 300))
 
 
 def _node(request: Json) -> NodeSpec:

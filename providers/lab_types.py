@@ -1,4 +1,4 @@
-"""The lab's Pulumi package: its provider and its three resource types, as a generated SDK would declare them."""
+"""The lab's Pulumi package: its provider and its resource types, as a generated SDK declares them."""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ def ensure(scope: Scope, progress: Progress | None = None) -> None:
     missing = [tool for tool in ours if not tool_dir(tool).exists()]
     if missing:
         with store.locked("go-build", "Go programs"):
-            _build_all([tool for tool in missing if not tool_dir(tool).exists()], progress)
+            # Another run may have built them while this one waited.
+            if missing := [tool for tool in missing if not tool_dir(tool).exists()]:
+                _build_all(missing, progress)
     for tool in ours:
         _link(tool_dir(tool), tool.programs)
 

@@ -73,7 +73,8 @@ def environment() -> dict[str, str]:
     """For every go command; the user's module proxy and checksum database stay as they are set."""
     return {
         "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-mod=readonly",  # go.mod and go.sum decide; a build never edits them
+        # go.mod and go.sum decide, a build never edits them; the module cache can be removed like any folder.
+        "GOFLAGS": "-mod=readonly -modcacherw",
         "GOWORK": "off",
         "CGO_ENABLED": "0",  # static programs: they run in container images that have no loader
         "GOCACHE": str(paths.home() / "go-build"),

@@ -88,9 +88,7 @@ def _debootstrap(suite: str, root: Path) -> None:
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", f"--cache-dir={debs}"]
     log = paths.logs_dir() / "debootstrap.log"
     env = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    # In a mount namespace of its own nothing stays mounted when it is interrupted.
-    namespace = ["unshare", "--mount", "--propagation", "private"]
-    store.run([*namespace, *command, suite, root, system.debian_mirror()], log=log, env=env)
+    store.run([*store.CONTAINED, *command, suite, root, system.debian_mirror()], log=log, env=env)
     root.chmod(0o755)
     for package in (root / "var/cache/apt/archives").glob("*.deb"):
         package.unlink()

@@ -10,8 +10,7 @@ from tools import paths, store
 # containerd rewrites these in place; everything else in an idle root is only read or removed.
 _DATABASES = ("io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db")
 
-# Runs as the first process of its own mount and process namespaces: when it ends, for whatever reason, its
-# mounts and processes are gone. The image's containerd does the work, so that machines find their own format.
+# The image's own containerd does the work, so that machines find the format they know.
 _SCRIPT = """\
 set -eu
 root=$1 seed=$2 archive=$3
@@ -49,17 +48,8 @@ def ensure(archive: Path, rootfs: Path) -> Path:
     with store.locked("seed", "containerd seed"):
         if not final.exists():
             with store.partial(final) as work:
-                namespace = [
-                    "unshare",
-                    "--mount",
-                    "--propagation",
-                    "private",
-                    "--pid",
-                    "--fork",
-                    "--kill-child",
-                ]
                 script = ["sh", "-c", _SCRIPT, "seed", str(rootfs), str(work), str(archive.parent)]
-                store.run([*namespace, *script], log=paths.logs_dir() / "seed.log")
+                store.run([*store.CONTAINED, *script], log=paths.logs_dir() / "seed.log")
         store.set_current(final)
     return final
 

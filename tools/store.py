@@ -17,6 +17,12 @@ from pathlib import Path
 from tools import paths
 from tools.paths import ToolchainError
 
+# A command in mount and process namespaces of its own: nothing that it mounted or started outlives it or us.
+CONTAINED = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"),
+)
+
 
 def digest(*parts: str | bytes | Path) -> str:
     """A short name for the sum of the parts; a Path counts with its content."""

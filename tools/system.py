@@ -16,10 +16,11 @@ from pathlib import Path
 from tools import paths, versions
 from tools.paths import ToolchainError
 
-# Program -> Debian package: only packages whose program is absent are installed.
+# Program or file -> Debian package: only packages whose program is absent are installed.
 PACKAGES = {
     "lxc-start": "lxc",
     "debootstrap": "debootstrap",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "nft": "nftables",
     "ip": "iproute2",
     "ssh": "openssh-client",
@@ -31,7 +32,8 @@ PACKAGES = {
 # Measured: Go caches 11.7, programs 0.9, machine image 0.6, images and seed 1.7; a running lab needs 2.
 DISK_GIB_BUILD = 18.0
 DISK_GIB_RUN = 4.0
-MEMORY_GIB = 6.0
+MEMORY_GIB_BUILD = 6.0
+MEMORY_GIB_RUN = 2.0
 
 
 def ensure() -> None:
@@ -43,8 +45,12 @@ def ensure() -> None:
         raise ToolchainError(f"this machine cannot run the lab yet:\n{lines}")
 
 
-def missing_packages(found: Callable[[str], str | None] = shutil.which) -> list[str]:
-    return sorted({package for program, package in PACKAGES.items() if not found(program)})
+def _present(name: str) -> bool:
+    return Path(name).exists() if name.startswith("/") else shutil.which(name) is not None
+
+
+def missing_packages(present: Callable[[str], bool] = _present) -> list[str]:
+    return sorted({package for name, package in PACKAGES.items() if not present(name)})
 
 
 def install_packages() -> list[str]:
@@ -92,13 +98,14 @@ def _room() -> Iterator[str]:
     home = paths.home()
     home.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(home).free / 2**30
-    need = DISK_GIB_RUN if (paths.seed_store() / "current").exists() else DISK_GIB_BUILD
+    built = (paths.seed_store() / "current").exists()
+    need = DISK_GIB_RUN if built else DISK_GIB_BUILD
     if free < need:
         yield f"{home}: {free:.1f} GiB free, {need:.0f} GiB needed: make room, or set TAILSPAN_HOME elsewhere"
     match = re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())
-    available = int(match[1]) / 2**20 if match else MEMORY_GIB
-    if available < MEMORY_GIB:
-        yield f"{available:.1f} GiB of memory available, {MEMORY_GIB:.0f} GiB needed to compile and to run it"
+    need = MEMORY_GIB_RUN if built else MEMORY_GIB_BUILD
+    if match and (available := int(match[1]) / 2**20) < need:
+        yield f"{available:.1f} GiB of memory available, {need:.0f} GiB needed: stop something else first"
 
 
 # One probe per feature, run in namespaces of its own: nothing of it is left, whatever happens.
@@ -120,6 +127,9 @@ def _kernel() -> Iterator[str]:
     for what, command, remedy in _PROBES:
         if error := _fails(["unshare", "--net", "sh", "-c", command]):
             yield f"the kernel refuses {what} ({error}): it needs {remedy}"
+    # A machine of the lab cannot load it itself, and without it a Service fails between pods of one node.
+    if not Path("/proc/sys/net/bridge").exists() and (error := _fails(["modprobe", "br_netfilter"])):
+        yield f"kernel module br_netfilter cannot be loaded ({error})"
     with tempfile.TemporaryDirectory(dir=paths.home(), prefix="probe-") as folder:
         for name in ("low", "up", "work", "all"):
             (Path(folder) / name).mkdir()
@@ -133,6 +143,8 @@ def _kernel() -> Iterator[str]:
 
 
 def _fails(command: list[str]) -> str:
+    if not shutil.which(command[0]):
+        return f"there is no {command[0]}"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 

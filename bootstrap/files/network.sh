@@ -8,7 +8,7 @@ source /etc/tailspan/network.env
 OWN_RULES=2500
 TUNNEL=tailspan0
 
-lan_device() { ip -4 -o addr show to "$NODE_IP/32" | awk '$2 != "lo" {print $2; exit}'; }
+lan_device() { ip -4 -o addr show to "$NODE_IP/32" | awk '$2 != "lo" && !found++ {print $2}'; }
 
 wait_for_lan() {
   # At boot the address may come late (DHCP); a machine without a LAN of its own carries its node IP on lo.
@@ -51,13 +51,18 @@ routes_up() {
     done
   elif [ "$REACH" = tunnel ]; then
     local router
-    router=$(ip -4 route show default | awk '{for (i = 1; i < NF; i++) if ($i == "via") {print $(i + 1); exit}}')
+    router=$(ip -4 route show default | awk '!found++ {for (i = 1; i < NF; i++) if ($i == "via") print $(i + 1)}')
     ip route replace "$NODE_CIDR" via "$router" dev "$LAN" onlink proto static
     ip route replace "$REGION_POD_CIDR" via "$router" dev "$LAN" onlink proto static
     tunnel_up
   fi
   # A pod address of this region that no machine has must not wander to a gateway and back.
   [ "$REACH" = tunnel ] || ip route replace unreachable "$REGION_POD_CIDR" metric 4096 proto static
+  # Service addresses are translated on this machine (kube-proxy), but only after a route was found for them. They may
+  # lie inside a supernet, and one that no Service has must go nowhere.
+  local device=$LAN
+  [ "$device" != lo ] || device=$(ip -4 route show default | awk '!found++ {for (i = 1; i < NF; i++) if ($i == "dev") print $(i + 1)}')
+  ip route replace "$SERVICE_CIDR" dev "$device" scope link src "$NODE_IP" proto static
   for supernet in $SUPERNETS; do
     if [ "$ROLE" = gateway ]; then
       # tailscaled's table 52 comes first; what it does not know must not leak to the internet.

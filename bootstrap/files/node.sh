@@ -28,9 +28,9 @@ preflight() {
   local free
   free=$(df --output=avail -m /var/lib | tail -1)
   [ "$free" -ge 4096 ] || fail "only ${free} MiB free under /var/lib, 4096 are needed"
-  if [ "$ROLE" = gateway ] && ip -4 -o addr show | grep -v tailscale0 | grep -qE 'inet 100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.'; then
-    fail "an interface has an address in 100.64.0.0/10, which Tailscale drops: $(ip -4 -o addr show | grep -E 'inet 100\.' | head -1)"
-  fi
+  local cgnat
+  cgnat=$(ip -4 -o addr show | awk '$2 != "tailscale0" && $4 ~ /^100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\./ {print $2, $4}')
+  [ -z "$cgnat" ] || [ "$ROLE" != gateway ] || fail "an address in 100.64.0.0/10, which Tailscale drops: $cgnat"
 }
 
 packages() {
@@ -61,7 +61,7 @@ kubernetes_binary() {
     case $name in
       kubelet) have=$("$path" --version) ;;
       kubeadm) have=$("$path" version -o short) ;;
-      kubectl) have=$("$path" version --client 2>/dev/null | head -1) ;;
+      kubectl) have=$("$path" version --client 2>/dev/null) ;;
     esac
     [[ $have == *"v$want."* ]] && return 0
   fi

@@ -18,7 +18,7 @@ class PluginError(Exception):
 
 
 class InitFailed(PluginError):
-    """The object exists, but is not healthy: the engine keeps it in the state and tries again with an update."""
+    """The object exists, but is not healthy: the engine keeps it and tries again with an update."""
 
     def __init__(self, resource_id: str, outputs: Properties, reasons: list[str]) -> None:
         super().__init__("; ".join(reasons))
@@ -114,5 +114,5 @@ class Package:
 
 
 def under(path: str, prefix: str) -> bool:
-    """Is the path the prefix or inside it? `spec.selector.app` and `spec.selector` are, `spec.selectors` is not."""
+    """Is the path the prefix or inside it? `spec.selector.app` is in `spec.selector`, not in `spec.sel`."""
     return path == prefix or path.startswith((f"{prefix}.", f"{prefix}["))

@@ -23,7 +23,7 @@ def changes(old: Any, new: Any, path: str = "") -> dict[str, Change]:
             after = new[index] if index < len(new) else None
             found.update(changes(before, after, f"{path}[{index}]"))
         return found
-    if old == new and type(old) is type(new) or _same_number(old, new):
+    if (old == new and type(old) is type(new)) or _same_number(old, new):
         return {}
     if old is None:
         return {path: "add"}

@@ -32,14 +32,14 @@ def _cloud() -> Any:
 
 
 @contextmanager
-def _lab_errors(call: Call) -> Iterator[None]:
+def _lab_errors() -> Iterator[None]:
     """The lab's own errors name object, cause and remedy already."""
     try:
         yield
     except PluginError:
         raise
     except (RuntimeError, ValueError, OSError) as problem:
-        raise PluginError(f"{call.name}: {problem}") from problem
+        raise PluginError(str(problem)) from problem
 
 
 class Network(Resource):
@@ -49,7 +49,7 @@ class Network(Resource):
     delete_before_replace = True
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        with _lab_errors(call):
+        with _lab_errors():
             from lab.specs import NetworkSpec
 
             _cloud().create_network(NetworkSpec(**inputs))
@@ -59,7 +59,7 @@ class Network(Resource):
         return self.create(call, inputs)[1]
 
     def delete(self, call: Call, resource_id: str, inputs: Properties, outputs: Properties) -> None:
-        with _lab_errors(call):
+        with _lab_errors():
             _cloud().delete_network(resource_id)
 
 
@@ -75,7 +75,7 @@ class Firewall(Resource):
     delete_before_replace = True
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        with _lab_errors(call):
+        with _lab_errors():
             from lab.specs import Rule
 
             rules = [Rule(**rule) for rule in inputs["ingress"]]
@@ -86,7 +86,7 @@ class Firewall(Resource):
         return self.create(call, inputs)[1]
 
     def delete(self, call: Call, resource_id: str, inputs: Properties, outputs: Properties) -> None:
-        with _lab_errors(call):
+        with _lab_errors():
             _cloud().delete_firewall(*resource_id.split("/", 1))
 
 
@@ -98,7 +98,7 @@ class Machine(Resource):
     computed = ("publicIp", "sshHost", "sshPort", "hostKey")
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        with _lab_errors(call):
+        with _lab_errors():
             from lab.specs import MachineSpec
 
             spec = MachineSpec(
@@ -114,17 +114,17 @@ class Machine(Resource):
         return info.name, {**inputs, **_outputs(info)}
 
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> NoReturn:
-        raise PluginError(f"{call.name}: a machine of the lab cannot change, only be replaced")
+        raise PluginError("a machine of the lab cannot change, only be replaced")
 
     def read(
         self, call: Call, resource_id: str, inputs: Properties, outputs: Properties
     ) -> tuple[Properties, Properties] | None:
-        with _lab_errors(call):
+        with _lab_errors():
             info = _cloud().read_machine(resource_id)
         return None if info is None else (inputs, {**inputs, **_outputs(info)})
 
     def delete(self, call: Call, resource_id: str, inputs: Properties, outputs: Properties) -> None:
-        with _lab_errors(call):
+        with _lab_errors():
             _cloud().delete_machine(resource_id)
 
 

@@ -1,4 +1,4 @@
-"""Run a policy pack as `python -m pulumi.policy` does, but end with the engine even when the engine was killed."""
+"""Run a policy pack as `python -m pulumi.policy` does, but end with the engine even if it was killed."""
 
 from __future__ import annotations
 

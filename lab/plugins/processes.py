@@ -1,4 +1,4 @@
-"""Child processes of a plugin: each in a group of its own, so that a cancelled or orphaned plugin can end them all."""
+"""Child processes of a plugin, each in a group of its own: a cancelled or orphaned plugin ends them all."""
 
 from __future__ import annotations
 

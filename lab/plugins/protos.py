@@ -1,4 +1,4 @@
-"""The engine's gRPC messages, loaded without the rest of the Pulumi SDK, which would double a plugin's start time."""
+"""The engine's gRPC messages without the rest of the Pulumi SDK, which doubles a plugin's start time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _outline(name: str) -> None:
     sys.modules[name] = package
 
 
-# Only a process that has not imported the SDK (a plugin, never the program or a test of it) takes the short way.
+# Only a process that has not imported the SDK (a plugin, never the program) takes the short way.
 if "pulumi" not in sys.modules:
     for _package in ("pulumi", "pulumi.runtime", "pulumi.runtime.proto"):
         _outline(_package)

@@ -29,7 +29,7 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Record:
-    """An object; a field name that ends with `!` is required. An open record says nothing about further fields."""
+    """An object; a field whose name ends with `!` is required. An open record allows further fields."""
 
     fields: Mapping[str, Kind]
     open: bool = False

@@ -1,4 +1,4 @@
-"""Start one stand-in plugin: `python -m lab.plugins.serve NAME [ENGINE_ADDRESS]` prints the port it listens on."""
+"""Start one stand-in: `python -m lab.plugins.serve NAME [ENGINE_ADDRESS]` prints the port it listens on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
 
 
 def _end_with_engine(servicer: Any) -> None:
-    """The engine holds our standard input open while it lives; a killed engine must not leave us, or our children, behind."""
+    """The engine holds our standard input open while it lives; killed, it must leave nobody behind."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
     servicer.cancelled.set()

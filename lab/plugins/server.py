@@ -7,10 +7,10 @@ import threading
 import traceback
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2, struct_pb2
+from google.protobuf import any_pb2, empty_pb2, struct_pb2  # type: ignore[import-untyped]
 
 from lab.plugins.base import Call, CheckFailed, InitFailed, Package, PluginError, Properties, Resource, under
 from lab.plugins.diff import changes
@@ -39,26 +39,26 @@ def answered(method: M) -> M:
     """Turn what a handler raises into a gRPC status whose text is the message for the user."""
 
     @wraps(method)
-    def wrapper(self: Servicer, request: Any, context: grpc.ServicerContext) -> Any:
+    def wrapper(self: Servicer, request: Any, context: Any) -> Any:
         try:
             return method(self, request, context)
         except InitFailed as failure:
-            _abort_initialised(
-                context, failure, getattr(request, "properties", None) or getattr(request, "news", None)
-            )
+            code, text = grpc.StatusCode.UNKNOWN, str(failure)
+            context.set_trailing_metadata(_kept(failure, request))
         except PluginError as problem:
-            context.abort(grpc.StatusCode.UNKNOWN, self.engine_log.clean(str(problem)))
+            code, text = grpc.StatusCode.UNKNOWN, str(problem)
         except Exception as fault:
             where = traceback.extract_tb(fault.__traceback__)[-1]
+            code = grpc.StatusCode.INTERNAL
             text = f"fault in the {self.package.name} stand-in ({where.name}, line {where.lineno}): {fault!r}"
-            context.abort(grpc.StatusCode.INTERNAL, self.engine_log.clean(text))
+        return context.abort(code, self.engine_log.clean(text))
 
     return wrapper  # type: ignore[return-value]
 
 
-def _abort_initialised(
-    context: grpc.ServicerContext, failure: InitFailed, inputs: struct_pb2.Struct
-) -> NoReturn:
+def _kept(failure: InitFailed, request: Any) -> tuple[tuple[str, bytes], ...]:
+    """What the engine needs to keep an object that exists but is not healthy."""
+    inputs = request.properties if hasattr(request, "properties") else request.news
     detail = any_pb2.Any()
     properties = encode(marked_like(failure.outputs, decode(inputs)))
     detail.Pack(
@@ -66,9 +66,9 @@ def _abort_initialised(
             id=failure.resource_id, properties=properties, reasons=failure.reasons, inputs=inputs
         )
     )
-    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(failure), details=[detail])
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(grpc.StatusCode.UNKNOWN, str(failure))
+    unknown = grpc.StatusCode.UNKNOWN.value[0]
+    status = status_pb2.Status(code=unknown, message=str(failure), details=[detail])
+    return (("grpc-status-details-bin", status.SerializeToString()),)
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
@@ -233,8 +233,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def _refuse_foreign_stacks(self) -> None:
         if self.mode not in ("lab", "offline"):
             raise PluginError(
-                f"pulumi-resource-{self.package.name} on PATH is tailspan's stand-in. It serves the lab and offline "
-                f"previews only, and this stack is neither. Remove lab/plugins/bin from PATH, or set "
+                f"pulumi-resource-{self.package.name} on PATH is tailspan's stand-in. It serves the lab and "
+                f"offline previews only, and this stack is neither. Remove lab/plugins/bin from PATH, or set "
                 f"PULUMI_IGNORE_AMBIENT_PLUGINS=1, so that the engine uses the official plugin."
             )
 
@@ -254,9 +254,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def _working_call(self, request: Any, marked: Properties) -> Call:
         """A call that may change the world; an offline preview never gets one."""
         if self.mode == "offline":
-            raise PluginError(
-                f"{request.urn.rsplit('::', 1)[-1]}: this is an offline preview, nothing may be changed. Run `make up`."
-            )
+            raise PluginError("this is an offline preview, nothing may be changed. Run `make up`.")
         self.engine_log.hide(secret_texts(marked))
         return self._call(request.urn, timeout=request.timeout)
 
@@ -281,6 +279,6 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def _failures(found: Any) -> list[Any]:
-    """The path stands in the reason: the engine would show the value of a property that is named, secret or not."""
+    """The path stands in the reason: the engine shows the value of a named property, secret or not."""
     texts = [f"{problem.path} {problem.reason}" if problem.path else problem.reason for problem in found]
     return [provider_pb2.CheckFailure(reason=text) for text in texts]

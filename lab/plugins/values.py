@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from google.protobuf import struct_pb2
+from google.protobuf import struct_pb2  # type: ignore[import-untyped]
 
-# The engine's signatures; tests/engine/test_values.py compares them with the SDK's (importing the SDK here is slow).
+# The engine's signatures (importing the SDK for them is slow); a test compares them with the SDK's.
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"
 OUTPUT: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
@@ -101,7 +101,7 @@ def plain(value: Any) -> Any:
 def marked_like(value: Any, model: Any) -> Any:
     """`value` with a secret mark wherever `model` has one, so that a copy of a secret stays a secret."""
     if isinstance(model, Secret):
-        return Secret(marked_like(value, model.value)) if value is not None else None
+        return Secret(marked_like(value, model.value))
     if isinstance(value, dict) and isinstance(model, dict):
         return {key: marked_like(item, model.get(key)) for key, item in value.items()}
     if isinstance(value, list) and isinstance(model, list):

@@ -132,6 +132,7 @@ def _lab(selected: list[Selected]) -> Iterator[Gateways]:
         remedy = f"write {OPENING} under gateway_firewall of region {network} in the stack file"
         gateways = networks.setdefault(network, Gateways(f"lab network {network}", remedy, resource.urn))
         if resource.resource_type == LAB_FIREWALL:
+            gateways.urn = resource.urn
             gateways.consider(f"lab firewall {resource.name}", partial(_lab_opens, resource.props))
     yield from networks.values()
 

@@ -17,7 +17,7 @@ NODE = "/api/v1/nodes/gpu-a"
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 SECRET = "/api/v1/namespaces/kube-system/secrets/bootstrap-token-abc123"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/gpu-a"
-TAINT = {"key": "tailspan.io/gpu", "value": "H100", "effect": "NoSchedule"}
+TAINT = {"key": "tailspan.dev/gpu", "value": "H100", "effect": "NoSchedule"}
 
 
 @pytest.fixture
@@ -114,6 +114,35 @@ def test_a_node_that_kubeadm_made_gets_its_pod_cidr_without_a_certificate(server
     v1.join(stdin(server))
     assert server.objects[NODE]["spec"]["podCIDR"] == "10.129.10.0/24"
     assert all(method == "PATCH" for method, _ in server.writes())
+
+
+def test_a_control_plane_joins_without_a_token(server: FakeServer) -> None:
+    metadata = {"name": "gpu-a", "resourceVersion": "7"}
+    server.objects[NODE] = {"metadata": metadata, "spec": {}, "status": ready(False)}
+    looks = 0
+
+    def starting(fake: FakeServer, method: str, path: str, _body: Json | None) -> tuple[int, Json] | None:
+        nonlocal looks
+        looks += (method, path) == ("GET", NODE)
+        fake.objects[NODE]["status"] = ready(looks > 3)
+        return None
+
+    server.hook = starting
+    v1.join(stdin(server, token=None))
+    assert all(path == NODE for _, path in server.writes())
+    server.log.clear()
+    v1.join(stdin(server, token=None))
+    assert server.log == [("GET", NODE)]
+
+
+def test_announcing_first_only_declares_and_offers_the_token(server: FakeServer) -> None:
+    assert v1.announce(stdin(server)) == {"node": "gpu-a"}
+    assert server.objects[NODE]["spec"]["podCIDR"] == "10.129.10.0/24"
+    assert SECRET in server.objects
+    server.objects[NODE]["status"] = ready(True)
+    server.log.clear()
+    v1.announce(stdin(server))
+    assert server.writes() == []
 
 
 def test_foreign_and_wrong_requests_stay_unapproved_and_are_named(
@@ -217,8 +246,8 @@ def test_a_conflict_while_declaring_is_tried_again(server: FakeServer) -> None:
     assert server.objects[NODE]["spec"]["podCIDR"]
 
 
-@pytest.mark.parametrize("token", ["", "abc123", "ABC123.0123456789abcdef", "abc123.short"])
+@pytest.mark.parametrize("token", ["abc123", "ABC123.0123456789abcdef", "abc123.short"])
 def test_a_malformed_token_is_refused_and_not_shown(server: FakeServer, token: str) -> None:
     with pytest.raises(OpsError) as failure:
         v1.join(stdin(server, token=token))
-    assert not token or token not in str(failure.value)
+    assert token not in str(failure.value)

@@ -185,10 +185,7 @@ def test_devices_of_tailscale_are_found_by_host_name_not_by_machine_name(server:
     assert server.writes() == [("DELETE", "/api/v2/device/nA")]
 
 
-def test_a_refused_api_key_is_named_and_not_shown(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ops.wait.UNSETTLED_RBAC_SECONDS", 0)
+def test_a_refused_api_key_is_named_and_not_shown(server: FakeServer) -> None:
     server.hook = lambda *_: (401, {"message": "Unauthorized"})
     tailnet = {"kind": "headscale", "url": server.url, "api_key": "hskey-secret"}
     with pytest.raises(OpsError, match=r"tailnet device gpu-a: list devices: .*401: Unauthorized") as failure:

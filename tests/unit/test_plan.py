@@ -150,6 +150,12 @@ RULES: list[tuple[str, Edits, str]] = [
         "write node_ip: one of 10.1.0.2 to 10.1.0.254",
     ),
     (
+        "a range that holds none of its machines",
+        [("regions.1.node_cidr", "10.5.0.0/24")],
+        "region gpu: node_cidr 10.5.0.0/24 holds none of its 3 machines (10.1.0.10 to 10.1.0.12); "
+        "write a node_cidr that contains them, or node IPs inside it",
+    ),
+    (
         "the network address",
         [("regions.1.machines.2.node_ip", "10.1.0.0")],
         "is the network address of 10.1.0.0/24",
@@ -368,6 +374,10 @@ def test_a_hub_on_existing_machines_is_planned_from_their_flags() -> None:
     assert [node.name for node in hub.control_plane] == ["cp"]
     # Ordered by address, so that reordering the stack file moves no prefix.
     assert [node.name for node in hub.gateways] == ["gw-a", "gw-b"]
+
+
+def test_a_wrong_range_is_one_line_and_not_one_per_machine() -> None:
+    assert len(refusal([("regions.1.node_cidr", "10.5.0.0/24")]).splitlines()) == 1
 
 
 def test_one_gateway_may_run_an_old_tailscale() -> None:

@@ -81,7 +81,7 @@ def test_a_tool_is_built_once_and_linked(
     build.ensure("engine")
     linked = paths.bin_dir() / "pause"
     assert linked.resolve().parent == build.tool_dir(versions.tool("pause"))
-    assert linked.read_text() == "-mod=readonly\n"
+    assert "-mod=readonly" in linked.read_text()
     assert "pause" in capsys.readouterr().out
     build.ensure("engine")
     assert capsys.readouterr().out == ""

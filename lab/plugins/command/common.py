@@ -47,7 +47,7 @@ class Outcome:
 
 
 class CommandResource(Resource):
-    """The official lifecycle: triggers replace; any other change runs `update`, or `create` again where there is none."""
+    """As the official plugin: triggers replace; other changes run `update`, or else `create` again."""
 
     replace_on = frozenset({"triggers"})
     computed: ClassVar[tuple[str, ...]] = ("stdout", "stderr")
@@ -82,7 +82,7 @@ class CommandResource(Resource):
             Job(command, inputs.get("stdin") or "", environment, inputs, self._listener(call, inputs, tail)),
         )
         if outcome.status:
-            last = "\n".join(tail) or "(it printed nothing)"
+            last = "\n".join(tail).rstrip() or "(it printed nothing)"
             raise PluginError(f"{outcome.status}: running {_short(command)}{self.where(inputs)}:\n{last}")
         return {"stdout": outcome.stdout.removesuffix("\n"), "stderr": outcome.stderr.removesuffix("\n")}
 

@@ -16,12 +16,13 @@ def expected_key(text: str | None, hop: str) -> asyncssh.SSHKey | None:
         return asyncssh.import_public_key(text.strip())
     except asyncssh.KeyImportError as problem:
         raise PluginError(
-            f'hostKey of {hop}: not a public key ({problem}); write it as in known_hosts, "ssh-ed25519 AAAA..."'
+            f"hostKey of {hop}: not a public key ({problem}); "
+            f'write it as in known_hosts, "ssh-ed25519 AAAA..."'
         ) from problem
 
 
 class HostKeyCheck:
-    """Compares the host key offered with the one expected; without one, any is accepted, as the official plugin does."""
+    """Compares the host key offered with the one expected; if none is, any will do (as officially)."""
 
     def __init__(self, hop: str, expected: asyncssh.SSHKey | None) -> None:
         self.hop, self.expected = hop, expected
@@ -54,5 +55,6 @@ class HostKeyCheck:
                 f"SSH: {self.hop} shows another host key than the stack expects; no secret was sent.\n"
                 f"  got      {self.got.get_fingerprint()}\n"
                 f"  expected {self.expected.get_fingerprint()}\n"
-                f"If the machine was reinstalled on purpose, write its new key (ssh-keyscan -t ed25519 HOST) into the stack."
+                f"If the machine was reinstalled on purpose, write its new key into the stack "
+                f"(ssh-keyscan -t ed25519 HOST)."
             )

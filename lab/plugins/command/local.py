@@ -44,7 +44,7 @@ def _follow(call: Call, child: subprocess.Popen[str], job: Job) -> Outcome:
     for thread in threads:
         thread.start()
     why = _wait(call, child)
-    # A command that left a background process keeps its pipes open: what it printed until it ended is what counts.
+    # A background process that the command left keeps its pipes open; only what came before its end counts.
     for thread in threads:
         thread.join(timeout=2)
     return Outcome(why or _status(child.returncode), "".join(captured["stdout"]), "".join(captured["stderr"]))

@@ -1,8 +1,9 @@
-"""One command over SSH: dial (with patience, through a jump host if told), verify the host key, run, collect."""
+"""One command over SSH: dial (patiently, through a jump host if told), verify the host key, run, collect."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from lab.plugins.command.identity import Identity, identity
 DEFAULT_TRIES = 10
 DEFAULT_DIAL_SECONDS = 15
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
-# A machine that refuses our key right after its boot may still be creating the account; one that goes on refusing will not.
+# A machine that refuses our key right after its boot may still be making the account; not for ever.
 TRIES_WHEN_REFUSED = 3
 # A machine that loses its power keeps the connection open for ever: ask every 15 s, give up after a minute.
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 15, 4
@@ -83,7 +84,7 @@ async def _dial(
         tries += 1
         try:
             return await stack.enter_async_context(await _connect(hop, known, check, tunnel))
-        except (OSError, asyncssh.Error, asyncio.TimeoutError) as problem:
+        except (TimeoutError, OSError, asyncssh.Error) as problem:
             check.raise_if_refused()
             refused = isinstance(problem, asyncssh.PermissionDenied)
             if limit != -1 and tries >= (min(limit, TRIES_WHEN_REFUSED) if refused else limit):
@@ -120,7 +121,8 @@ async def _connect(
 
 def _cannot_connect(hop: Hop, tries: int, problem: BaseException, known: Identity) -> str:
     if isinstance(problem, asyncssh.PermissionDenied):
-        return f"SSH: {hop} does not let user {hop.user} in ({tries} tries; offered: {known.describe()}): {problem.reason}"
+        offered = f"{tries} tries; offered: {known.describe()}"
+        return f"SSH: {hop} does not let user {hop.user} in ({offered}): {problem.reason}"
     return f"SSH: cannot reach {hop} after {tries} {'try' if tries == 1 else 'tries'}: {_reason(problem)}"
 
 
@@ -128,7 +130,8 @@ def _reason(problem: BaseException) -> str:
     if isinstance(problem, asyncio.TimeoutError):
         return "no answer within the dial timeout"
     if isinstance(problem, OSError):
-        return problem.strerror or str(problem)
+        # asyncio's own text is "Connect call failed", whatever the reason.
+        return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
     return str(problem) or type(problem).__name__
 
 

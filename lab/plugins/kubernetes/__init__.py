@@ -1,4 +1,4 @@
-"""The `kubernetes` package: server-side apply with the official client, for the kinds that the product uses."""
+"""The `kubernetes` package: server-side apply with the official client, for the kinds in use."""
 
 from lab.plugins.base import Package
 from lab.plugins.kubernetes.config import CONFIG, another_cluster

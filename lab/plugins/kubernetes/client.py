@@ -36,8 +36,8 @@ class Cluster:
         kubeconfig = str(call.config.get("kubeconfig") or "")
         if not kubeconfig:
             raise PluginError(
-                f"{call.name}: the kubernetes provider has no kubeconfig. Give it the contents of one; the stand-in never "
-                f"uses ~/.kube/config, which is somebody else's cluster."
+                "the kubernetes provider has no kubeconfig. Give it the contents of one; the stand-in never "
+                "uses ~/.kube/config, which is somebody else's cluster."
             )
         self._call = call
         with _lock:
@@ -52,50 +52,61 @@ class Cluster:
         applied = self._request("PATCH", path, query, manifest, "application/apply-patch+yaml")
         if applied is None:
             # Only the namespace in the path can be missing: apply creates the object itself.
-            raise PluginError(f"{self._call.name}: {path} not found: does the namespace exist?")
+            raise PluginError(f"{path} not found: does the namespace exist?")
         return applied
 
     def delete(self, path: str) -> dict[str, Any] | None:
-        return self._request("DELETE", path, {}, {"propagationPolicy": "Background"})
+        return self._request("DELETE", path, {"propagationPolicy": "Background"})
 
     def _request(
-        self, method: str, path: str, query: dict[str, str], body: Any = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: Any = None,
+        content_type: str = "application/json",
     ) -> dict[str, Any] | None:
         from kubernetes.client.exceptions import ApiException
 
         for attempt in range(1, TRIES + 1):
             try:
-                response = self._api.call_api(
-                    path, method, query_params=list(query.items()), body=body, auth_settings=["BearerToken"],
+                # As bytes: the client prints a Python dict for a content type that it does not know as JSON.
+                request = self._api.param_serialize(
+                    method, path, query_params=list(query.items()), auth_settings=["BearerToken"],
                     header_params={"Accept": "application/json", "Content-Type": content_type},
-                    _preload_content=False, _return_http_data_only=True, _request_timeout=TIMEOUT,
+                    body=json.dumps(body).encode() if body is not None else None,
                 )  # fmt: skip
-                return dict(json.loads(response.data or b"{}"))
+                response = self._api.call_api(*request, _request_timeout=TIMEOUT)
+                text = response.read()
+                if not 200 <= response.status <= 299:
+                    raise ApiException(status=response.status, body=text.decode(errors="replace"))
+                return dict(json.loads(text or b"{}"))
             except ApiException as problem:
                 if problem.status == 404:
                     return None
                 # 429 and 5xx: an API server that is starting or overloaded; the rest is a verdict.
                 if problem.status not in (429, 500, 502, 503, 504) or attempt == TRIES:
-                    raise ApiRefused(f"{self._call.name}: {_message(problem)}", problem.status or 0) from None
+                    raise ApiRefused(_message(problem), problem.status or 0) from None
             except (urllib3.exceptions.HTTPError, OSError) as problem:
                 if attempt == TRIES:
                     raise ClusterUnreachable(
-                        f"{self._call.name}: the cluster at {self.server} does not answer ({attempt} tries): {_root(problem)}"
+                        f"the cluster at {self.server} does not answer ({attempt} tries): {_root(problem)}"
                     ) from None
             self._call.log(f"waiting for the API server at {self.server} (try {attempt})", passing=True)
             if self._call.cancelled.wait(PAUSE_SECONDS):
-                raise PluginError(f"{self._call.name}: cancelled while waiting for the cluster at {self.server}")
+                raise PluginError(f"cancelled while waiting for the cluster at {self.server}")
         raise AssertionError("the loop returns or raises")
 
 
 @lru_cache(maxsize=8)
 def _api_client(kubeconfig: str, context: str) -> Any:
-    from kubernetes.config.kube_config import new_client_from_config_dict
+    from kubernetes.config import kube_config
 
+    new_client: Any = kube_config.new_client_from_config_dict
     try:
         parsed = yaml.safe_load(kubeconfig)
         # The client writes certificates and keys into files, because Python's TLS reads them only from there.
-        return new_client_from_config_dict(
+        return new_client(
             parsed, context=context or None, persist_config=False, temp_file_path=_private_folder()
         )
     except Exception as problem:
@@ -128,7 +139,8 @@ def _message(problem: Any) -> str:
 
 def _root(problem: BaseException) -> str:
     """The innermost reason: `connection refused`, not four layers of pools around it."""
-    reason = getattr(problem, "reason", None)
-    while isinstance(reason, BaseException) and getattr(reason, "reason", None) is not None:
-        reason = reason.reason
-    return str(reason or problem)
+    while (reason := getattr(problem, "reason", None)) is not None:
+        if not isinstance(reason, BaseException):
+            return str(reason)
+        problem = reason
+    return str(problem)

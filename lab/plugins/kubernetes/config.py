@@ -30,18 +30,27 @@ CONFIG = Record(
 
 
 def another_cluster(old: Properties, new: Properties) -> bool:
-    """A new certificate authority is a new cluster, in which nothing of the old one exists; a new address is not."""
+    """A new certificate authority is a new, empty cluster; a new address is not."""
     before, after = _authority(old), _authority(new)
     return bool(before and after and before != after)
 
 
 def _authority(config: Properties) -> str:
     try:
-        return str(current_cluster(yaml.safe_load(str(config.get("kubeconfig") or ""))).get("certificate-authority-data") or "")
+        return str(
+            current_cluster(yaml.safe_load(str(config.get("kubeconfig") or ""))).get(
+                "certificate-authority-data"
+            )
+            or ""
+        )
     except (yaml.YAMLError, LookupError, TypeError, AttributeError):
         return ""
 
 
 def current_cluster(kubeconfig: dict[str, Any]) -> dict[str, Any]:
-    context = next(item["context"] for item in kubeconfig["contexts"] if item["name"] == kubeconfig["current-context"])
-    return dict(next(item["cluster"] for item in kubeconfig["clusters"] if item["name"] == context["cluster"]))
+    context = next(
+        item["context"] for item in kubeconfig["contexts"] if item["name"] == kubeconfig["current-context"]
+    )
+    return dict(
+        next(item["cluster"] for item in kubeconfig["clusters"] if item["name"] == context["cluster"])
+    )

@@ -60,7 +60,11 @@ class KubernetesKind:
 
     def path(self, namespace: str, name: str) -> str:
         root = f"/api/{self.version}" if self.group == "core" else f"/apis/{self.api_version}"
-        return f"{root}/namespaces/{namespace}/{self.plural}/{name}" if self.namespaced else f"{root}/{self.plural}/{name}"
+        return (
+            f"{root}/namespaces/{namespace}/{self.plural}/{name}"
+            if self.namespaced
+            else f"{root}/{self.plural}/{name}"
+        )
 
     def schema(self) -> Record:
         return Record({"apiVersion": "string", "kind": "string", "metadata": METADATA, **self.fields})
@@ -76,62 +80,114 @@ BINDING: dict[str, Kind] = {"roleRef!": ROLE_REF, "subjects": SUBJECTS}
 
 KINDS = (
     KubernetesKind(
-        group="core", version="v1", kind="Namespace", plural="namespaces", namespaced=False, fields={"spec": "any"}
+        group="core",
+        version="v1",
+        kind="Namespace",
+        plural="namespaces",
+        namespaced=False,
+        fields={"spec": "any"},
     ),
     KubernetesKind(
-        group="core", version="v1", kind="ServiceAccount", plural="serviceaccounts",
-        fields={"automountServiceAccountToken": "boolean", "secrets": ListOf("any"), "imagePullSecrets": ListOf("any")},
+        group="core",
+        version="v1",
+        kind="ServiceAccount",
+        plural="serviceaccounts",
+        fields={
+            "automountServiceAccountToken": "boolean",
+            "secrets": ListOf("any"),
+            "imagePullSecrets": ListOf("any"),
+        },
     ),
-    # The official plugin replaces ConfigMaps and Secrets by default; here, as with its enable*Mutable, data changes in
-    # place: their names are part of manifests that live on machines.
+    # The official plugin replaces ConfigMaps and Secrets by default; here, as with its enable*Mutable,
+    # data changes in place: their names are part of manifests that live on machines.
     KubernetesKind(
-        group="core", version="v1", kind="Secret", plural="secrets",
-        fields={**DATA, "stringData": MapOf("string"), "type": "string"}, immutable=frozenset({"type"}),
+        group="core",
+        version="v1",
+        kind="Secret",
+        plural="secrets",
+        fields={**DATA, "stringData": MapOf("string"), "type": "string"},
+        immutable=frozenset({"type"}),
     ),
     KubernetesKind(
-        group="core", version="v1", kind="ConfigMap", plural="configmaps", fields={**DATA, "binaryData": MapOf("string")}
+        group="core",
+        version="v1",
+        kind="ConfigMap",
+        plural="configmaps",
+        fields={**DATA, "binaryData": MapOf("string")},
     ),
     KubernetesKind(
-        group="core", version="v1", kind="Service", plural="services",
+        group="core",
+        version="v1",
+        kind="Service",
+        plural="services",
         fields={"spec": Record({"ports": ListOf(Record({"port!": "integer"}, open=True))}, open=True)},
         immutable=frozenset({"spec.clusterIP", "spec.clusterIPs"}),
     ),
+    KubernetesKind(group=RBAC, version="v1", kind="Role", plural="roles", fields={"rules": RULES}),
     KubernetesKind(
-        group=RBAC, version="v1", kind="Role", plural="roles", fields={"rules": RULES}
-    ),
-    KubernetesKind(
-        group=RBAC, version="v1", kind="ClusterRole", plural="clusterroles", namespaced=False,
+        group=RBAC,
+        version="v1",
+        kind="ClusterRole",
+        plural="clusterroles",
+        namespaced=False,
         fields={"rules": RULES, "aggregationRule": "any"},
     ),
     KubernetesKind(
-        group=RBAC, version="v1", kind="RoleBinding", plural="rolebindings", fields=BINDING, immutable=frozenset({"roleRef"})
-    ),
-    KubernetesKind(
-        group=RBAC, version="v1", kind="ClusterRoleBinding", plural="clusterrolebindings", namespaced=False, fields=BINDING,
+        group=RBAC,
+        version="v1",
+        kind="RoleBinding",
+        plural="rolebindings",
+        fields=BINDING,
         immutable=frozenset({"roleRef"}),
     ),
     KubernetesKind(
-        group="apps", version="v1", kind="DaemonSet", plural="daemonsets", wait="daemonset", immutable=frozenset({"spec.selector"}),
+        group=RBAC,
+        version="v1",
+        kind="ClusterRoleBinding",
+        plural="clusterrolebindings",
+        namespaced=False,
+        fields=BINDING,
+        immutable=frozenset({"roleRef"}),
+    ),
+    KubernetesKind(
+        group="apps",
+        version="v1",
+        kind="DaemonSet",
+        plural="daemonsets",
+        wait="daemonset",
+        immutable=frozenset({"spec.selector"}),
         fields={
             "spec!": Record(
                 {
-                    "selector!": SELECTOR, "template!": POD_TEMPLATE, "updateStrategy": "any", "minReadySeconds": "integer",
+                    "selector!": SELECTOR,
+                    "template!": POD_TEMPLATE,
+                    "updateStrategy": "any",
+                    "minReadySeconds": "integer",
                     "revisionHistoryLimit": "integer",
                 }
             )
         },
     ),
     KubernetesKind(
-        group="apps", version="v1", kind="Deployment", plural="deployments", wait="deployment",
+        group="apps",
+        version="v1",
+        kind="Deployment",
+        plural="deployments",
+        wait="deployment",
         immutable=frozenset({"spec.selector"}),
         fields={
             "spec!": Record(
                 {
-                    "selector!": SELECTOR, "template!": POD_TEMPLATE, "replicas": "integer", "strategy": "any",
-                    "minReadySeconds": "integer", "revisionHistoryLimit": "integer", "paused": "boolean",
+                    "selector!": SELECTOR,
+                    "template!": POD_TEMPLATE,
+                    "replicas": "integer",
+                    "strategy": "any",
+                    "minReadySeconds": "integer",
+                    "revisionHistoryLimit": "integer",
+                    "paused": "boolean",
                     "progressDeadlineSeconds": "integer",
                 }
             )
         },
     ),
-)  # fmt: skip
+)

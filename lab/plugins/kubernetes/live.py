@@ -8,10 +8,21 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 SUFFIXES = {
-    "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1), "k": Decimal(10) ** 3,
-    "M": Decimal(10) ** 6, "G": Decimal(10) ** 9, "T": Decimal(10) ** 12, "P": Decimal(10) ** 15,
-    "Ki": Decimal(2) ** 10, "Mi": Decimal(2) ** 20, "Gi": Decimal(2) ** 30, "Ti": Decimal(2) ** 40, "Pi": Decimal(2) ** 50,
-}  # fmt: skip
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "": Decimal(1),
+    "k": Decimal(10) ** 3,
+    "M": Decimal(10) ** 6,
+    "G": Decimal(10) ** 9,
+    "T": Decimal(10) ** 12,
+    "P": Decimal(10) ** 15,
+    "Ki": Decimal(2) ** 10,
+    "Mi": Decimal(2) ** 20,
+    "Gi": Decimal(2) ** 30,
+    "Ti": Decimal(2) ** 40,
+    "Pi": Decimal(2) ** 50,
+}
 
 
 def managed_part(live: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
@@ -24,7 +35,9 @@ def managed_part(live: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]
 
 def _reduced(live: Any, wanted: Any) -> Any:
     if isinstance(wanted, dict) and isinstance(live, dict):
-        return {key: _reduced(live[key], value) for key, value in wanted.items() if key in live} | _still_empty(live, wanted)
+        return {
+            key: _reduced(live[key], value) for key, value in wanted.items() if key in live
+        } | _still_empty(live, wanted)
     if isinstance(wanted, list) and isinstance(live, list):
         if len(live) != len(wanted):
             return live
@@ -34,7 +47,11 @@ def _reduced(live: Any, wanted: Any) -> Any:
 
 def _still_empty(live: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """The API server drops empty values and defaults (`false`, `[]`, `""`): their absence is no drift."""
-    return {key: value for key, value in wanted.items() if key not in live and value in (None, False, "", 0, [], {})}
+    return {
+        key: value
+        for key, value in wanted.items()
+        if key not in live and value in (None, False, "", 0, [], {})
+    }
 
 
 def _string_data(data: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:

@@ -36,7 +36,9 @@ class KubernetesObject(Resource):
                 raise CheckFailed(key, f'got "{got}", a {self.kind.token} has "{right}" (or leave it out)')
         metadata = dict(inputs.get("metadata") or {})
         if not self.kind.namespaced and metadata.get("namespace"):
-            raise CheckFailed("metadata.namespace", f"a {self.kind.kind} belongs to no namespace; leave it out")
+            raise CheckFailed(
+                "metadata.namespace", f"a {self.kind.kind} belongs to no namespace; leave it out"
+            )
         if not metadata.get("name"):
             metadata = self._autonamed(call, metadata, old.get("metadata") or {})
         if self.kind.namespaced:
@@ -64,7 +66,9 @@ class KubernetesObject(Resource):
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         metadata = inputs["metadata"]
-        resource_id = f"{metadata['namespace']}/{metadata['name']}" if self.kind.namespaced else metadata["name"]
+        resource_id = (
+            f"{metadata['namespace']}/{metadata['name']}" if self.kind.namespaced else metadata["name"]
+        )
         cluster, path = Cluster(call), self._path(resource_id)
         live = cluster.apply(path, inputs)
         annotations = metadata.get("annotations") or {}
@@ -98,8 +102,9 @@ class KubernetesObject(Resource):
                 call.log(f"{problem}: forgotten, not deleted (deleteUnreachable)", warning=True)
                 return
             raise PluginError(
-                f"{problem}. {self.kind.kind} {resource_id} was not deleted. If the cluster is gone for good, remove the "
-                f"resource from the stack's state (pulumi state delete), or set delete_unreachable=True on the provider."
+                f"{problem}. {self.kind.kind} {resource_id} was not deleted. If the cluster is gone for "
+                f"good, remove the resource from the stack's state (pulumi state delete), or set "
+                f"delete_unreachable=True on the provider."
             ) from None
 
     def _path(self, resource_id: str) -> str:
@@ -107,11 +112,13 @@ class KubernetesObject(Resource):
         return self.kind.path(namespace or "default", name)
 
     def _outputs(self, live: dict[str, Any], inputs: Properties) -> Properties:
-        """What the stack manages, plus what only the cluster could know. No status: it changes all the time."""
+        """What the stack manages, plus what only the cluster could know. No status: it always changes."""
         outputs = managed_part(live, inputs)
         metadata = live.get("metadata") or {}
         outputs["metadata"] = {**outputs.get("metadata", {}), "uid": metadata.get("uid")}
         if self.kind.kind == "Service":
-            spec = {key: live["spec"].get(key) for key in ("clusterIP", "clusterIPs") if live["spec"].get(key)}
+            spec = {
+                key: live["spec"].get(key) for key in ("clusterIP", "clusterIPs") if live["spec"].get(key)
+            }
             outputs["spec"] = {**(outputs.get("spec") or {}), **spec}
         return outputs

@@ -19,18 +19,24 @@ class RolloutFailed(PluginError):
     pass
 
 
-def wait_until_rolled_out(call: Call, cluster: Cluster, kind: KubernetesKind, path: str, seconds: float) -> dict[str, Any]:
+def wait_until_rolled_out(
+    call: Call, cluster: Cluster, kind: KubernetesKind, path: str, seconds: float
+) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while True:
         live = cluster.get(path)
         if live is None:
-            raise RolloutFailed(f"{call.name}: {kind.kind} was deleted by somebody else during its rollout")
+            raise RolloutFailed(
+                f"{kind.kind} {path.rsplit('/', 1)[-1]} was deleted by somebody else during its rollout"
+            )
         missing = _daemonset_missing(live) if kind.wait == "daemonset" else _deployment_missing(live)
         if not missing:
             return live
         if time.monotonic() > deadline:
             why = "\n".join(f"  {line}" for line in _explain(cluster, kind, live))
-            raise RolloutFailed(f"{kind.kind} {_name(live)}: not rolled out after {seconds:.0f} s: {missing}\n{why}")
+            raise RolloutFailed(
+                f"{kind.kind} {_name(live)}: not rolled out after {seconds:.0f} s: {missing}\n{why}"
+            )
         call.log(f"waiting: {missing}", passing=True)
         if call.cancelled.wait(POLL_SECONDS):
             raise RolloutFailed(f"{kind.kind} {_name(live)}: cancelled before it was rolled out: {missing}")
@@ -62,7 +68,9 @@ def _explain(cluster: Cluster, kind: KubernetesKind, live: dict[str, Any]) -> It
     namespace = live["metadata"]["namespace"]
     labels = (live["spec"].get("selector") or {}).get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    pods = (cluster.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector) or {}).get("items") or []
+    pods = (cluster.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector) or {}).get(
+        "items"
+    ) or []
     unready = [pod for pod in pods if not _is_ready(pod)]
     for pod in unready[:PODS_NAMED]:
         node = (pod.get("spec") or {}).get("nodeName") or "no node"
@@ -71,7 +79,11 @@ def _explain(cluster: Cluster, kind: KubernetesKind, live: dict[str, Any]) -> It
         yield f"and {len(unready) - PODS_NAMED} more pods"
     about = {_name(live), *(_name(pod) for pod in unready)}
     events = (cluster.get(f"/api/v1/namespaces/{namespace}/events") or {}).get("items") or []
-    relevant = [event for event in events if event["involvedObject"].get("name") in about and event.get("type") == "Warning"]
+    relevant = [
+        event
+        for event in events
+        if event["involvedObject"].get("name") in about and event.get("type") == "Warning"
+    ]
     for event in sorted(relevant, key=lambda event: str(event.get("lastTimestamp")))[-EVENTS_SHOWN:]:
         yield f"event on {event['involvedObject'].get('name')}: {event.get('reason')}: {event.get('message')}"
 
@@ -87,7 +99,8 @@ def _reasons(pod: dict[str, Any]) -> Iterator[str]:
         state = container.get("state") or {}
         if state.get("waiting"):
             waiting = state["waiting"]
-            yield f"container {container['name']}: {waiting.get('reason')} {waiting.get('message') or ''}".rstrip()
+            why = f"{waiting.get('reason')} {waiting.get('message') or ''}".rstrip()
+            yield f"container {container['name']}: {why}"
         elif (state.get("terminated") or {}).get("exitCode"):
             yield f"container {container['name']}: exited with {state['terminated']['exitCode']}"
     for condition in status.get("conditions") or []:
@@ -101,7 +114,9 @@ def wait_until_gone(call: Call, cluster: Cluster, kind: KubernetesKind, path: st
         finalizers = live["metadata"].get("finalizers") or (live.get("spec") or {}).get("finalizers") or []
         if time.monotonic() > deadline or call.cancelled.wait(POLL_SECONDS):
             waits_for = f"its finalizers: {', '.join(finalizers)}" if finalizers else "its controller"
-            raise PluginError(f"{kind.kind} {_name(live)}: still there after {seconds:.0f} s, it waits for {waits_for}")
+            raise PluginError(
+                f"{kind.kind} {_name(live)}: still there after {seconds:.0f} s, it waits for {waits_for}"
+            )
         call.log("waiting until it is gone", passing=True)
 
 

@@ -38,9 +38,9 @@ class Acl(Resource):
         foreign = not _is_default(existing) and not same(existing, inputs["acl"])
         if foreign and not inputs.get("overwriteExistingContent"):
             raise PluginError(
-                f"{call.name}: the tailnet has a policy that this stack did not write. Import it first "
-                f"(pulumi import tailscale:index/acl:Acl {call.name} {POLICY_ID}), or set overwriteExistingContent=True "
-                f"if it may be lost. Its content: {_summary(existing)}"
+                f"the tailnet has a policy that this stack did not write. Import it first "
+                f"(pulumi import tailscale:index/acl:Acl {call.name} {POLICY_ID}), or set "
+                f"overwriteExistingContent=True if it may be lost. Its content: {_summary(existing)}"
             )
         return POLICY_ID, self.update(call, POLICY_ID, inputs, {})
 
@@ -63,7 +63,11 @@ class Acl(Resource):
 
 def get_acl(call: Call, args: Properties) -> Properties:
     existing = _existing(call)
-    return {"id": POLICY_ID, "hujson": existing, "json": json.dumps(parse(existing)) if existing.strip() else "{}"}
+    return {
+        "id": POLICY_ID,
+        "hujson": existing,
+        "json": json.dumps(parse(existing)) if existing.strip() else "{}",
+    }
 
 
 def _existing(call: Call) -> str:

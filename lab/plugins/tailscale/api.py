@@ -7,6 +7,7 @@ import os
 import ssl
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import Any
 
 from lab.plugins.base import Call, PluginError
@@ -51,7 +52,9 @@ def request(call: Call, method: str, path: str, body: dict[str, Any] | None = No
                     f"set {CA_VARIABLES[0]} to its CA's PEM file"
                 ) from None
             if attempt == TRIES or call.cancelled.wait(PAUSE_SECONDS):
-                raise PluginError(f"control server {base}: not reachable ({attempt} tries): {reason}") from None
+                raise PluginError(
+                    f"control server {base}: not reachable ({attempt} tries): {reason}"
+                ) from None
     raise AssertionError("the loop returns or raises")
 
 
@@ -65,10 +68,8 @@ def _tls_context() -> ssl.SSLContext:
 
 def _refused(problem: urllib.error.HTTPError, method: str, path: str) -> ApiError:
     text = problem.read().decode(errors="replace").strip()
-    try:
+    with suppress(ValueError, AttributeError):
         text = str(json.loads(text).get("message") or text)
-    except (ValueError, AttributeError):
-        pass
     if problem.code in (401, 403):
         text = f"the API key is not accepted: {text or problem.reason}"
     return ApiError(f"control server: {method} {path}: {text or problem.reason}", problem.code)

@@ -6,15 +6,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lab.plugins.base import Call, CheckFailed, PluginError, Properties, Resource
-from lab.plugins.schema import ListOf, OneOf, Record
+from lab.plugins.schema import Kind, ListOf, OneOf, Record
 from lab.plugins.tailscale.api import request
 from lab.plugins.values import Unknown
 
 DEFAULT_EXPIRY_SECONDS = 90 * 24 * 3600
-INPUTS = {
-    "reusable": "boolean", "ephemeral": "boolean", "preauthorized": "boolean", "tags": ListOf("string"),
-    "expiry": "integer", "description": "string", "recreateIfInvalid": OneOf(("always", "never")), "userId": "string",
-}  # fmt: skip
+INPUTS: dict[str, Kind] = {
+    "reusable": "boolean",
+    "ephemeral": "boolean",
+    "preauthorized": "boolean",
+    "tags": ListOf("string"),
+    "expiry": "integer",
+    "description": "string",
+    "recreateIfInvalid": OneOf(("always", "never")),
+    "userId": "string",
+}
 
 
 class TailnetKey(Resource):
@@ -29,7 +35,9 @@ class TailnetKey(Resource):
             if not isinstance(tag, Unknown) and not tag.startswith("tag:"):
                 raise CheckFailed(f"tags[{index}]", f'got "{tag}", write "tag:{tag}"')
         if not inputs.get("tags"):
-            raise CheckFailed("tags", "headscale's keys without a user need at least one tag, for example tag:tailspan-hub")
+            raise CheckFailed(
+                "tags", "headscale's keys without a user need at least one tag, for example tag:tailspan-hub"
+            )
         return inputs
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
@@ -42,8 +50,12 @@ class TailnetKey(Resource):
         }
         made = request(call, "POST", "preauthkey", body).get("preAuthKey") or {}
         if not made.get("key"):
-            raise PluginError(f"{call.name}: the control server answered without a key")
-        outputs = {"key": made["key"], "createdAt": made.get("createdAt"), "expiresAt": made.get("expiration")}
+            raise PluginError("the control server answered without a key")
+        outputs = {
+            "key": made["key"],
+            "createdAt": made.get("createdAt"),
+            "expiresAt": made.get("expiration"),
+        }
         return str(made["id"]), {**inputs, **outputs, "invalid": False, "userId": inputs.get("userId") or ""}
 
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
