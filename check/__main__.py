@@ -20,7 +20,7 @@ from check.links import check_links, gateways
 from check.manifests import IMAGE
 from check.probes import Plan
 from check.result import CheckError, Result
-from check.stack import Node, Stack
+from check.stack import Stack
 
 PROBE_SECONDS = 45
 WORKERS = 12
@@ -49,7 +49,11 @@ class Checkup:
 
     def _at_once(self, plan: Plan, pods: dict[str, Pod]) -> None:
         routers = gateways(self._cluster)
-        asked = {n.name: self._pool.submit(self._ask, plan, n) for n in plan.nodes if n.name in pods}
+        asked = {
+            node.name: self._pool.submit(self._ask, pods[node.name], probes.script(plan, node))
+            for node in plan.nodes
+            if node.name in pods
+        }
         links = [
             self._pool.submit(check_links, self._cluster, self._stack, node, routers.get(node.name))
             for node in self._stack.nodes
@@ -66,13 +70,13 @@ class Checkup:
         for future in [*remote, *links]:
             self.results += future.result()
 
-    def _ask(self, plan: Plan, node: Node) -> tuple[dict[str, str], float]:
-        run = self._cluster.exec(
-            plan.pods[node.name].name, ["sh", "-c", probes.script(plan, node)], timeout=45
-        )
+    def _ask(self, pod: Pod, script: str) -> tuple[dict[str, str], float]:
+        if not script:
+            return {}, 0.0
+        run = self._cluster.exec(pod.name, ["sh", "-c", script], timeout=45)
         if not run.out:
             # The kubelet of that node is not reached: its pods say nothing, and this is why.
-            print(f"check: {node.name}: {run.trouble}", file=sys.stderr)
+            print(f"check: {pod.node}: {run.trouble}", file=sys.stderr)
         return probes.read(run.out), run.seconds
 
     def _one_by_one(self, plan: Plan, pods: dict[str, Pod]) -> None:
@@ -82,12 +86,18 @@ class Checkup:
             for name, pod in ends.items()
             if pod
         }
+        sizes = {
+            node.name: self._pool.submit(self._ask, pods[node.name], probes.size_script(plan, node))
+            for node in plan.nodes
+            if node.name in pods
+        }
         kinds = {region.name: region.kind for region in self._stack.regions}
         for one, other in plan.region_pairs:
             source, to = ends[one], ends[other]
             if source and to and "cloud" in (kinds[one], kinds[other]):
                 checksum = made[one].result()
                 self.results.append(transfers.transfer(self._cluster, one, other, source, to, checksum))
+        self.results += traffic.judge_sizes(plan, {name: asked.result()[0] for name, asked in sizes.items()})
         routers = {node: gateway.pod for node, gateway in gateways(self._cluster).items()}
         lans = [
             self._pool.submit(transfers.lan, self._cluster, region, pods, routers)

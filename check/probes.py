@@ -39,22 +39,23 @@ name() {{
   done
   printf '%s %s\\n' "$1" "$(echo $answer)"
 }}
+held() {{
+  timeout 5 wget -qO- "http://$1:{HTTP}/shell?cmd=sleep%203" >/dev/null 2>&1 &
+  for try in 1 2 3 4 5; do
+    sleep 0.5
+    answer=$(ss -Htino state established dst "$1" 2>&1)
+    case $answer in *mss:*|*"not found"*) break;; esac
+  done
+}}
+mss() {{ held "$2"; printf '%s %s\\n' "$1" "$(echo $answer)"; }}
 mtu() {{
   size=0
   for try in 1 2 3 4; do
     answer=$(ask 2 "$3")
     case $answer in *responses*) size=${{#answer}}; break;; esac
   done
-  printf '%s %s %s\\n' "$1" "$size" "$(echo $(ip route get "$2" 2>&1))"
-}}
-mss() {{
-  timeout 5 wget -qO- "http://$2:{HTTP}/shell?cmd=sleep%203" >/dev/null 2>&1 &
-  for try in 1 2 3 4 5; do
-    sleep 0.5
-    answer=$(ss -Htin state established dst "$2" 2>&1)
-    case $answer in *mss:*|*"not found"*) break;; esac
-  done
-  printf '%s %s\\n' "$1" "$(echo $answer)"
+  held "$2"
+  printf '%s %s %s\\n' "$1" "$size" "$(echo $answer)"
 }}
 """
 
@@ -96,20 +97,31 @@ def script(plan: Plan, source: Node) -> str:
         lines.append(f"dial svc:{region} 'host={address}&port=80&protocol=http&request=clientip'")
         lines.append(f"name dns:{region} probe-{region}.{NAMESPACE}.svc")
     lines.append("name dns:kubernetes kubernetes.default.svc")
-    lines += _size_questions(plan, source)
+    for region, there in _far(plan, source):
+        lines.append(f"mss mss:{region} {there.ip}")
+    return _together(lines)
+
+
+def size_script(plan: Plan, source: Node) -> str:
+    """Asked after all else: what a pod learns of the path's MTU here would hide a missing MSS clamp."""
+    big = f"port={UDP}&protocol=udp&request=echo%20{'x' * BIG}"
+    questions = [
+        f"mtu mtu:{region} {there.ip} 'host={there.ip}&{big}'" for region, there in _far(plan, source)
+    ]
+    return _together(questions) if questions else ""
+
+
+def _together(lines: list[str]) -> str:
     return SHELL + "".join(f"{line} &\n" for line in lines) + "wait\n"
 
 
-def _size_questions(plan: Plan, source: Node) -> Iterable[str]:
+def _far(plan: Plan, source: Node) -> Iterable[tuple[str, Pod]]:
+    """One pod asks for its region; it asks one pod of every other region."""
     here = plan.representative(source.region)
-    if here is None or here.node != source.name:
-        return
     for region in plan.stack.regions:
         there = plan.representative(region.name)
-        if region.name != source.region and there:
-            big = f"host={there.ip}&port={UDP}&protocol=udp&request=echo%20{'x' * BIG}"
-            yield f"mtu mtu:{region.name} {there.ip} '{big}'"
-            yield f"mss mss:{region.name} {there.ip}"
+        if here and there and here.node == source.name and region.name != source.region:
+            yield region.name, there
 
 
 def read(text: str) -> dict[str, str]:

@@ -25,9 +25,12 @@ def judge(plan: Plan, answers: Answers, seconds: Mapping[str, float]) -> list[Re
     names = [region.name for region in plan.stack.regions]
     found += [_service(plan, answers, a, b) for a in names for b in names]
     found += [_dns(plan, answers, region) for region in names]
-    for a, b in plan.region_pairs:
-        found += [_packet_size(plan, answers, a, b), _segment_size(plan, answers, a, b)]
-    return found
+    return found + [_segment_size(plan, answers, a, b) for a, b in plan.region_pairs]
+
+
+def judge_sizes(plan: Plan, answers: Answers) -> list[Result]:
+    """The results of the second round."""
+    return [_packet_size(plan, answers, a, b) for a, b in plan.region_pairs]
 
 
 def _pairs(plan: Plan, answers: Answers, seconds: Mapping[str, float], kind: str, name: str) -> list[Result]:
@@ -157,8 +160,8 @@ def _dns(plan: Plan, answers: Answers, region: str) -> Result:
 
 def _packet_size(plan: Plan, answers: Answers, one: str, other: str) -> Result:
     here, subject = plan.representative(one), f"{one} to {other}"
-    size, _, route = (answers.get(here.node, {}).get(f"mtu:{other}", "") if here else "").partition(" ")
-    learned = re.search(r"\bmtu (?:lock )?(\d+)", route)
+    size, _, socket = (answers.get(here.node, {}).get(f"mtu:{other}", "") if here else "").partition(" ")
+    learned = re.search(r"\bpmtu:(\d+)", socket)
     if not size.isdigit() or int(size) < probes.BIG:
         cause = (
             f"the way back of 'too big' is missing: nodes need mtu {plan.stack.mtu} on the routes to other "
@@ -166,11 +169,13 @@ def _packet_size(plan: Plan, answers: Answers, one: str, other: str) -> Result:
         )
         detail = f"{probes.BIG} bytes of UDP are not echoed"
         return Result(name=MTU, subject=subject, ok=False, detail=detail, cause=cause)
-    if learned and int(learned.group(1)) != plan.stack.mtu:
-        cause = f"mtu on the nodes' routes or of the tunnel differs from the planned {plan.stack.mtu}"
-        return Result(name=MTU, subject=subject, ok=False, detail=f"path MTU {learned.group(1)}", cause=cause)
-    how = f"path MTU {learned.group(1)}" if learned else "interface already small enough"
-    return Result(name=MTU, subject=subject, ok=True, detail=f"{probes.BIG} bytes of UDP pass, {how}")
+    path = learned.group(1) if learned else "not seen"
+    ok = path == str(plan.stack.mtu)
+    cause = (
+        "" if ok else f"mtu on the nodes' routes or of the tunnel differs from the planned {plan.stack.mtu}"
+    )
+    detail = f"{probes.BIG} bytes of UDP pass, path MTU {path}"
+    return Result(name=MTU, subject=subject, ok=ok, detail=detail, cause=cause)
 
 
 def _segment_size(plan: Plan, answers: Answers, one: str, other: str) -> Result:

@@ -146,13 +146,13 @@ class SubnetRouter(pulumi.ComponentResource):
             "TS_KUBE_SECRET": f"{NAME}-$(NODE_NAME)",
         }
         # NODE_NAME first: a variable may refer only to those before it.
-        box = container(self._args.images, [node_name, *pod_fields, *as_env(values)], mounts)
-        # Every gateway advertises prefixes of its own, and a DaemonSet has one environment for all.
-        box["command"] = [
-            "/bin/sh",
-            "-c",
-            'export TS_ROUTES="$(cat "/etc/tailspan/config/$NODE_NAME")"; exec /usr/local/bin/containerboot',
-        ]
+        box = container(
+            self._args.images,
+            [node_name, *pod_fields, *as_env(values)],
+            mounts,
+            # Every gateway advertises prefixes of its own, and a DaemonSet has one environment for all.
+            prepare='export TS_ROUTES="$(cat "/etc/tailspan/config/$NODE_NAME")"',
+        )
         box["readinessProbe"] = {
             "httpGet": {"host": "127.0.0.1", "path": "/healthz", "port": 9002},
             "periodSeconds": 2,

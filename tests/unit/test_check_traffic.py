@@ -82,7 +82,9 @@ def healthy(plan: Plan) -> dict[str, dict[str, str]]:
             mine[f"dns:{region}"] = (
                 f"Server: 10.96.0.10 Address: 10.96.0.10:53 Name: probe Address: {address}"
             )
-            mine[f"mtu:{region}"] = "1421 10.129.12.5 via 10.128.10.1 dev eth0 cache expires 599sec mtu 1280"
+            mine[f"mtu:{region}"] = (
+                "1421 0 0 10.128.10.5:1 10.129.12.5:8080 ts sack cubic mss:1228 pmtu:1280 advmss:1228"
+            )
             mine[f"mss:{region}"] = (
                 "0 0 10.128.10.5:1 10.129.12.5:8080 ts sack cubic mss:1228 pmtu:1500 advmss:1448"
             )
@@ -91,7 +93,8 @@ def healthy(plan: Plan) -> dict[str, dict[str, str]]:
 
 
 def failed(plan: Plan, answers: dict[str, dict[str, str]]) -> list[Result]:
-    return [result for result in traffic.judge(plan, answers, {}) if not result.ok]
+    results = traffic.judge(plan, answers, {}) + traffic.judge_sizes(plan, answers)
+    return [result for result in results if not result.ok]
 
 
 def test_a_healthy_cluster_has_every_region_pair_in_every_check(plan: Plan) -> None:
@@ -183,9 +186,10 @@ def test_a_wrong_name_answer_is_found(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        ("0 10.129.12.5 dev eth0", "ICMP must pass"),
+        ("0 ts mss:1228 pmtu:1500", "ICMP must pass"),
         ("", "ICMP must pass"),
-        ("1421 10.129.12.5 dev eth0 cache mtu 1420", "planned 1280"),
+        ("1421 ts mss:1228 pmtu:1420", "planned 1280"),
+        ("1421 sh: ss: not found", "planned 1280"),
     ],
 )
 def test_a_wrong_path_mtu_is_found(plan: Plan, answer: str, says: str) -> None:
@@ -225,6 +229,8 @@ def test_a_probe_asks_everyone_but_itself_and_reads_its_answers(plan: Plan) -> N
     )  # the control plane stands for the hub: its way is the whole way
     gateway = next(node for node in plan.nodes if node.name == "gpu-a")
     assert "mss mss:" not in probes.script(plan, gateway)
+    assert probes.size_script(plan, gateway) == ""
+    assert "mtu mtu:hub 10.128.10.5 'host=10.128.10.5&port=8081" in probes.size_script(plan, worker)
     assert probes.read('http:a {"responses":["x"]}\nnoise\ndns:b Name: x\n') == {
         "http:a": '{"responses":["x"]}',
         "dns:b": "Name: x",
