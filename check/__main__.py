@@ -43,7 +43,13 @@ class Checkup:
         for region in self._stack.regions:
             addresses = [pods[node.name].ip for node in region.nodes if node.name in pods]
             self._cluster.publish(region.name, addresses)
-        plan = Plan(stack=self._stack, pods=pods, services=services, nodes=self._stack.participants)
+        plan = Plan(
+            stack=self._stack,
+            namespace=self._cluster.namespace,
+            pods=pods,
+            services=services,
+            nodes=self._stack.participants,
+        )
         self._at_once(plan, pods)
         self._one_by_one(plan, pods)
 

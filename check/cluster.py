@@ -5,12 +5,14 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
+import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -18,8 +20,10 @@ import urllib3
 import yaml
 
 from check import manifests
-from check.manifests import NAMESPACE, Json
+from check.manifests import NAMESPACES, Json
 from check.result import CheckError
+
+FORGOTTEN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: str) -> None:
         self._kubeconfig = kubeconfig
+        self.namespace = f"{NAMESPACES}-{secrets.token_hex(3)}"
 
     @cached_property
     def _client(self) -> Any:
@@ -85,20 +90,22 @@ class Cluster:
     def version(self) -> str:
         return str(self._api("VersionApi").get_code(_request_timeout=10).git_version)
 
-    def pods(self, namespace: str = NAMESPACE, selector: str = "") -> list[Json]:
-        answer = self._api().list_namespaced_pod(namespace, label_selector=selector, _request_timeout=10)
+    def pods(self, selector: str, namespace: str | None = None) -> list[Json]:
+        where = namespace or self.namespace
+        answer = self._api().list_namespaced_pod(where, label_selector=selector, _request_timeout=10)
         items: list[Json] = self._plain(answer)["items"]
         return items
 
     def logs(self, pod: str) -> str:
-        return str(self._api().read_namespaced_pod_log(pod, NAMESPACE, tail_lines=5, _request_timeout=10))
+        read = self._api().read_namespaced_pod_log
+        return str(read(pod, self.namespace, tail_lines=5, _request_timeout=10))
 
     def exec(
         self,
         pod: str,
         command: Sequence[str],
         *,
-        namespace: str = NAMESPACE,
+        namespace: str | None = None,
         container: str = "probe",
         timeout: float = 30,
     ) -> Run:
@@ -108,7 +115,7 @@ class Cluster:
             channel = stream(
                 self._api().connect_get_namespaced_pod_exec,
                 pod,
-                namespace,
+                namespace or self.namespace,
                 container=container,
                 command=list(command),
                 stdout=True,
@@ -130,20 +137,18 @@ class Cluster:
 
     def deploy(self, image: str, regions: Sequence[str]) -> dict[str, str]:
         """Starts the probes; returns the cluster IP of each region's Service."""
-        self.remove(wait=60)
-        core = self._api()
-        core.create_namespace(manifests.namespace())
-        self._api("AppsV1Api").create_namespaced_daemon_set(NAMESPACE, manifests.probe(image))
-        return {
-            region: str(core.create_namespaced_service(NAMESPACE, manifests.service(region)).spec.cluster_ip)
-            for region in regions
-        }
+        self._remove_forgotten()
+        core, name = self._api(), self.namespace
+        core.create_namespace(manifests.namespace(name))
+        self._api("AppsV1Api").create_namespaced_daemon_set(name, manifests.probe(name, image))
+        made = {r: core.create_namespaced_service(name, manifests.service(name, r)) for r in regions}
+        return {region: str(service.spec.cluster_ip) for region, service in made.items()}
 
     def await_probes(self, nodes: Sequence[str], timeout: float) -> tuple[dict[str, Pod], dict[str, str]]:
         """The running probe of each node, and for each missing one what keeps it."""
         end = time.monotonic() + timeout
         while True:
-            pods = {pod["spec"].get("nodeName", ""): pod for pod in self.pods(selector="app=probe")}
+            pods = {pod["spec"].get("nodeName", ""): pod for pod in self.pods("app=probe")}
             running = {node: _running(pods[node]) for node in nodes if node in pods}
             found = {node: pod for node, pod in running.items() if pod}
             if len(found) == len(nodes) or time.monotonic() > end:
@@ -151,24 +156,24 @@ class Cluster:
             time.sleep(0.3)
 
     def publish(self, region: str, addresses: Sequence[str]) -> None:
-        endpoints = manifests.endpoints(region, addresses)
-        self._api("DiscoveryV1Api").create_namespaced_endpoint_slice(NAMESPACE, endpoints)
+        endpoints = manifests.endpoints(self.namespace, region, addresses)
+        self._api("DiscoveryV1Api").create_namespaced_endpoint_slice(self.namespace, endpoints)
 
-    def remove(self, wait: float = 0) -> None:
-        """Takes the namespace away; `wait` for its end is needed only before a new one."""
-        core, end = self._api(), time.monotonic() + wait
-        with suppress(self._client.ApiException):
-            core.delete_namespace(NAMESPACE, _request_timeout=10)
-        while wait:
-            try:
-                core.read_namespace(NAMESPACE, _request_timeout=10)
-            except self._client.ApiException as error:
-                if error.status == 404:
-                    return
-                raise
-            if time.monotonic() > end:
-                raise CheckError(f"namespace {NAMESPACE} of an earlier run is still being deleted; wait")
-            time.sleep(0.5)
+    def remove(self) -> None:
+        """Takes everything away; the cluster finishes that by itself."""
+        with suppress(self._client.ApiException, urllib3.exceptions.HTTPError):
+            self._api().delete_namespace(self.namespace, _request_timeout=10)
+
+    def _remove_forgotten(self) -> None:
+        """What a killed run left behind; a younger one may still be running."""
+        core = self._api()
+        found = core.list_namespace(
+            label_selector=f"app.kubernetes.io/name={NAMESPACES}", _request_timeout=10
+        )
+        for namespace in found.items:
+            if datetime.now(UTC) - namespace.metadata.creation_timestamp > FORGOTTEN:
+                with suppress(self._client.ApiException):
+                    core.delete_namespace(namespace.metadata.name, _request_timeout=10)
 
 
 def explain(error: Exception) -> str | None:

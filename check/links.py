@@ -31,7 +31,7 @@ class Gateway:
 def gateways(cluster: Cluster) -> dict[str, Gateway]:
     """By node; the pods of the DaemonSet and the static pods."""
     found = {}
-    for pod in cluster.pods(NAMESPACE, f"app in ({','.join(APPS)})"):
+    for pod in cluster.pods(f"app in ({','.join(APPS)})", NAMESPACE):
         node = pod["spec"].get("nodeName")
         if node and not pod["metadata"].get("deletionTimestamp"):
             address = pod.get("status", {}).get("podIP", "")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-NAMESPACE = "tailspan-check"
+# Every run has a namespace of its own: resolvers remember the last run's names for half a minute.
+NAMESPACES = "tailspan-check"
 IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 HTTP, UDP, FILES = 8080, 8081, 8082
 Json = dict[str, Any]
 
 
-def namespace() -> Json:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+def namespace(name: str) -> Json:
+    labels = {"app.kubernetes.io/name": NAMESPACES}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-def probe(image: str) -> Json:
+def probe(namespace: str, image: str) -> Json:
     """netexec answers and asks, the file server holds what is transferred; on every node."""
     serve = (
         f"/agnhost test-webserver --port={FILES} & exec /agnhost netexec --http-port={HTTP} --udp-port={UDP}"
@@ -39,7 +41,7 @@ def probe(image: str) -> Json:
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
-        "metadata": {"name": "probe", "namespace": NAMESPACE},
+        "metadata": {"name": "probe", "namespace": namespace},
         "spec": {
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": pod},
@@ -47,21 +49,21 @@ def probe(image: str) -> Json:
     }
 
 
-def service(region: str) -> Json:
+def service(namespace: str, region: str) -> Json:
     """No selector: its endpoints are written by hand, so that a call surely ends in that region."""
     ports = [{"name": "http", "port": 80, "targetPort": HTTP}]
-    metadata = {"name": f"probe-{region}", "namespace": NAMESPACE}
+    metadata = {"name": f"probe-{region}", "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}}
 
 
-def endpoints(region: str, addresses: Sequence[str]) -> Json:
+def endpoints(namespace: str, region: str, addresses: Sequence[str]) -> Json:
     name = f"probe-{region}"
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
             "name": name,
-            "namespace": NAMESPACE,
+            "namespace": namespace,
             "labels": {
                 "kubernetes.io/service-name": name,
                 "endpointslice.kubernetes.io/managed-by": "tailspan-check",

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from check.cluster import Pod
-from check.manifests import HTTP, NAMESPACE, UDP
+from check.manifests import HTTP, UDP
 from check.stack import Node, Stack
 
 # Larger than any planned MTU, smaller than an Ethernet frame.
@@ -43,7 +43,7 @@ held() {{
   timeout 5 wget -qO- "http://$1:{HTTP}/shell?cmd=sleep%203" >/dev/null 2>&1 &
   for try in 1 2 3 4 5; do
     sleep 0.5
-    answer=$(ss -Htino state established dst "$1" 2>&1)
+    answer=$(ss -Htino state established dst "$1:{HTTP}" 2>&1)
     case $answer in *mss:*|*"not found"*) break;; esac
   done
 }}
@@ -65,6 +65,7 @@ class Plan:
     """Who asks whom."""
 
     stack: Stack
+    namespace: str
     pods: Mapping[str, Pod]
     services: Mapping[str, str]
     nodes: tuple[Node, ...] = field(default=())
@@ -95,7 +96,7 @@ def script(plan: Plan, source: Node) -> str:
         lines.append(f"dial udp:{node.name} 'host={ip}&port={UDP}&protocol=udp&request=clientip'")
     for region, address in plan.services.items():
         lines.append(f"dial svc:{region} 'host={address}&port=80&protocol=http&request=clientip'")
-        lines.append(f"name dns:{region} probe-{region}.{NAMESPACE}.svc")
+        lines.append(f"name dns:{region} probe-{region}.{plan.namespace}.svc")
     lines.append("name dns:kubernetes kubernetes.default.svc")
     for region, there in _far(plan, source):
         lines.append(f"mss mss:{region} {there.ip}")

@@ -11,6 +11,7 @@ from check.probes import Plan
 from check.result import Result
 from check.stack import Node, Stack
 
+NO_SS = "not found"
 Answers = Mapping[str, Mapping[str, str]]
 TAILNET = IPv4Network("100.64.0.0/10")
 PAIRS = {"http": "pod to pod, source kept", "udp": "pod to pod over UDP"}
@@ -171,11 +172,11 @@ def _packet_size(plan: Plan, answers: Answers, one: str, other: str) -> Result:
         return Result(name=MTU, subject=subject, ok=False, detail=detail, cause=cause)
     path = learned.group(1) if learned else "not seen"
     ok = path == str(plan.stack.mtu)
-    cause = (
-        "" if ok else f"mtu on the nodes' routes or of the tunnel differs from the planned {plan.stack.mtu}"
-    )
+    cause = f"mtu on the nodes' routes or of the tunnel differs from the planned {plan.stack.mtu}"
+    if NO_SS in socket:
+        cause = "the probe's image has no ss (iproute2)"
     detail = f"{probes.BIG} bytes of UDP pass, path MTU {path}"
-    return Result(name=MTU, subject=subject, ok=ok, detail=detail, cause=cause)
+    return Result(name=MTU, subject=subject, ok=ok, detail=detail, cause="" if ok else cause)
 
 
 def _segment_size(plan: Plan, answers: Answers, one: str, other: str) -> Result:
@@ -183,8 +184,7 @@ def _segment_size(plan: Plan, answers: Answers, one: str, other: str) -> Result:
     text = answers.get(here.node, {}).get(f"mss:{other}", "") if here else ""
     found = re.search(r"\bmss:(\d+)", text)
     if not found:
-        missing = "not found" in text
-        cause = "the probe's image has no ss (iproute2)" if missing else f"no TCP connection to {other}"
+        cause = "the probe's image has no ss (iproute2)" if NO_SS in text else f"no TCP connection to {other}"
         return Result(name=MSS, subject=subject, ok=False, detail=text[:80] or "not measured", cause=cause)
     # ss shows what is left after the timestamp option.
     mss = int(found.group(1)) + (12 if re.search(r"\bts\b", text) else 0)

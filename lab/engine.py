@@ -11,16 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+import pulumi
 from pulumi.automation import Stack
 from pulumi.automation.errors import CommandError
 from rich.console import Console
 
-from lab.engine_cli import Mode, open_stack, set_secret, stack_outputs
+from lab.engine_cli import Mode, keep_no_logs, open_stack, set_secret, stack_outputs
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
 from lab.engine_recovery import only_launcher, remove_stale_locks, settle_pending
 from lab.engine_view import View
@@ -32,8 +33,16 @@ OFFLINE_API_KEY = "offline-preview"
 PARALLEL = 32
 
 
+# What the program loads sooner or later, and what of it takes longest: loaded while the engine starts.
+WARM_UP = ("stack", "pulumi_kubernetes.core.v1", "pulumi_kubernetes.apps.v1", "pulumi_kubernetes.rbac.v1")
+_warming: list[threading.Thread] = []
+
+
 def stack_program() -> None:
-    """The repository's program. Imported when the engine asks for it: its own start goes on meanwhile."""
+    """The repository's program."""
+    # The SDKs load their modules lazily, which two threads must not do at once.
+    for thread in _warming:
+        thread.join()
     importlib.import_module("stack").program()
 
 
@@ -51,6 +60,7 @@ class Session:
 
     def open(self) -> Stack:
         self.files.prepare()
+        keep_no_logs()
         stack = open_stack(self.files, self.mode, self.program)
         self._write_config()
         return stack
@@ -74,8 +84,9 @@ class Session:
     def run(self, verb: str, *, planning: bool = False, **options: Any) -> bool:
         """Run one engine operation with progress; True if it went well. The report is printed."""
         view = View(self.console, planning=planning)
+        _no_debug_messages()
         self._warm_up(verb)
-        with only_launcher(self.files):
+        with self._alone(planning):
             if not planning and (removed := remove_stale_locks(self.files)):
                 self.console.print(f"Removed {removed} stale lock(s) of an interrupted run.", highlight=False)
             stack = self.open()
@@ -89,9 +100,16 @@ class Session:
             self.console.print(f"{view.counts()} in {time.monotonic() - view.started:.1f} s", highlight=False)
         return not failure
 
+    def _alone(self, planning: bool) -> AbstractContextManager[None]:
+        if not planning:
+            return only_launcher(self.files)
+        # A preview writes no state: it may look while an update runs. Offline ones wait for each other.
+        return nullcontext() if self.mode == "lab" else only_launcher(self.files, wait=True)
+
     def _warm_up(self, verb: str) -> None:
         if self.program is stack_program and verb in ("up", "preview"):
-            threading.Thread(target=_import_quietly, args=("stack",), daemon=True).start()
+            _warming.append(threading.Thread(target=_load_quietly, daemon=True))
+            _warming[-1].start()
 
     def _operate(self, stack: Stack, verb: str, view: View, options: dict[str, Any]) -> str:
         """ "" or what went wrong."""
@@ -107,11 +125,18 @@ class Session:
         return ""
 
 
-def _import_quietly(module: str) -> None:
+def _load_quietly() -> None:
     try:
-        importlib.import_module(module)
+        for name in WARM_UP:
+            # A lazy module loads when it is first asked for something.
+            vars(importlib.import_module(name))
     except Exception:
         return  # the program's own run will report it
+
+
+def _no_debug_messages() -> None:
+    """The SDK sends five a resource, each a round trip that the program waits for; nobody reads them."""
+    pulumi.log.debug = lambda *_, **__: None
 
 
 def _last_words(problem: CommandError) -> str:
@@ -191,21 +216,25 @@ def _readable(files: Files) -> bool:
 
 
 def _lab_session(stack: str) -> Session:
-    from lab import cloud
+    from lab import cloud, net
 
     if os.geteuid() != 0:
         raise EngineError(
             "the lab makes network namespaces and containers: run this as root (a preview needs no root)"
         )
+    files = Files.of_lab(stack)
+    if files.is_up() and not net.internet_is_up():
+        print(
+            "The lab of the last run is gone (was this machine restarted?): making it anew.", file=sys.stderr
+        )
+        cloud.down()
     base = cloud.ensure_base()
     ca_file = paths.lab_dir() / "tailnet-ca.pem"
     write_private(ca_file, base.headscale_ca_pem)
     # What the plugins find in their environment, as an operator would set it: the agent and the private CA.
     os.environ["SSH_AUTH_SOCK"] = str(base.ssh_agent_socket)
     os.environ["TAILSPAN_TAILNET_CA_FILE"] = str(ca_file)
-    return Session(
-        Files.of_lab(stack), "lab", secrets={API_KEY: base.api_key}, plain={CA: base.headscale_ca_pem}
-    )
+    return Session(files, "lab", secrets={API_KEY: base.api_key}, plain={CA: base.headscale_ca_pem})
 
 
 __all__ = ["EngineError", "Session", "destroy", "outputs", "preview", "refresh", "up"]

@@ -22,12 +22,12 @@ PATIENCE_SECONDS = 20.0
 
 
 @contextmanager
-def only_launcher(files: Files) -> Iterator[None]:
+def only_launcher(files: Files, *, wait: bool = False) -> Iterator[None]:
     """One launcher per state at a time; the kernel frees this lock however the launcher ends."""
     files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (files.root / "launcher.lock").open("a+") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as problem:
             lock.seek(0)
             owner = lock.read().strip() or "unknown"

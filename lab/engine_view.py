@@ -11,7 +11,6 @@ from pulumi.automation import EngineEvent
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.spinner import Spinner
 from rich.text import Text
 
 from lab.engine_diff import change_lines
@@ -49,6 +48,7 @@ MARK = {
     "read": "[cyan]·[/]",
     "discard": "[red]-[/]",
 }
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SUMMARY_ORDER = ("create", "update", "replace", "delete", "same")
 # What the engine says about every stand-in: the launcher put them there on purpose.
 EXPECTED_NOISE = ("from $PATH at", "is expected to have version")
@@ -90,7 +90,6 @@ class View:
         self.started = time.monotonic()
         self.findings = Findings()
         self._running: dict[str, Step] = {}
-        self._reported: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=8)
 
@@ -168,9 +167,11 @@ class View:
 
     def _inform(self, urn: str | None, name: str, message: str) -> None:
         step = self._running.get(urn or "")
+        # A wait repeats its status; a log wants it once.
+        news = step is None or step.status != message.splitlines()[-1]
         if step is not None:
             step.status = message.splitlines()[-1]
-        if not self.console.is_terminal:
+        if news and not self.console.is_terminal:
             self._say(f"{self._clock()}   [dim]{escape(f'{name}: {message}' if name else message)}[/]")
 
     def _policy(self, event: Any) -> None:
@@ -196,16 +197,17 @@ class View:
 
     def _render(self) -> Group:
         now = time.monotonic()
-        with self._lock:
-            steps = sorted(self._running.values(), key=lambda step: step.since)
+        # Without our lock: this runs under the display's, which printing under ours waits for.
+        steps = sorted(list(self._running.values()), key=lambda step: step.since)
+        frame = FRAMES[int(now * 8) % len(FRAMES)]
         rows = [
-            Spinner(
-                "dots",
-                Text.assemble(
-                    f"{DOING[step.op]} {step.what} ",
-                    (f"{now - step.since:.0f} s ", "dim"),
-                    (step.status, "dim italic"),
-                ),
+            Text.assemble(
+                (f"{frame} ", "cyan"),
+                f"{DOING[step.op]} {step.what} ",
+                (f"{now - step.since:.0f} s ", "dim"),
+                (step.status, "dim italic"),
+                overflow="ellipsis",
+                no_wrap=True,
             )
             for step in steps[: max(self.console.height - 4, 5)]
         ]

@@ -40,28 +40,21 @@ def tailnet_policy(plan: NetworkPlan) -> dict[str, Any]:
 
 
 def _grants(plan: NetworkPlan) -> list[dict[str, Any]]:
-    hub = plan.hub
-    others = [region for region in plan.regions if region is not hub]
+    """
+    The supernets stand for every region's ranges: who may use which address of them is decided by approved routes
+    alone. So a region that is being removed keeps its connections until its last machine has left.
+    """
     tags = [region.tag for region in plan.regions]
-    pods = [str(region.pod_cidr) for region in plan.regions]
-    gpu_nodes = [str(region.node_cidr) for region in others]
-    gpu_pods = [str(region.pod_cidr) for region in others]
-    hub_ranges = [str(hub.node_cidr), str(hub.pod_cidr)]
-    grants = [
+    nodes, pods, hub_nodes = str(plan.node_supernet), str(plan.pod_supernet), str(plan.hub.node_cidr)
+    return [
         _grant(tags, tags, [_ICMP, f"udp:{AGENT_PORT}", f"tcp:{AGENT_PORT}"]),
-        _grant(pods, pods, _ANYTHING),
+        _grant([pods, nodes], [pods], _ANYTHING),
+        # The control plane (kubectl logs, webhooks) and the hub's pods (metrics, DNS answers) reach all of it.
+        _grant([hub_nodes, str(plan.hub.pod_cidr)], [nodes, pods], _ANYTHING),
+        # Everybody else reaches the hub's nodes at the API server's port only, and other nodes not at all.
+        _grant([nodes, pods], [hub_nodes], [f"tcp:{API_PORT}", _ICMP]),
+        _grant([nodes], [nodes], [_ICMP]),
     ]
-    if others:
-        grants += [
-            # The control plane (kubectl logs, webhooks) and the hub's pods (metrics, DNS answers) reach
-            # all of it.
-            _grant(hub_ranges, gpu_nodes + gpu_pods, _ANYTHING),
-            _grant(gpu_nodes, pods, _ANYTHING),
-            _grant(gpu_nodes + gpu_pods, [str(hub.node_cidr)], [f"tcp:{API_PORT}", _ICMP]),
-        ]
-    if len(others) > 1:
-        grants.append(_grant(gpu_nodes, gpu_nodes, [_ICMP]))
-    return grants
 
 
 def _grant(src: list[str], dst: list[str], ip: list[str]) -> dict[str, Any]:

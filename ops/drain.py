@@ -50,13 +50,15 @@ def drain(kube: Kube, name: str, node: Json, timeout: float) -> None:
     if os.environ.get(SKIP_DRAIN) == "skip":
         print(f"node {name}: not drained ({SKIP_DRAIN}=skip)", file=sys.stderr)
         return
-    if not is_ready(node):
-        # Nobody there could stop a pod; Kubernetes starts them elsewhere once the Node is gone.
-        print(f"node {name}: not drained, {describe(node)}", file=sys.stderr)
-        return
     deadline, refusals = Deadline(timeout), dict[str, str]()
     step = f"node {name}: step 'drain'"
+    current: Json | None = node
     while True:
+        if current is None or not is_ready(current):
+            # Nobody there can stop a pod: the machine is gone, or its region was cut off while it drained.
+            # Kubernetes starts the pods elsewhere once the Node is deleted.
+            print(f"node {name}: not drained, {describe(current)}", file=sys.stderr)
+            return
         pods = until_answered(lambda: _evictable(kube, name), deadline, step)
         if not pods:
             return
@@ -66,6 +68,7 @@ def drain(kube: Kube, name: str, node: Json, timeout: float) -> None:
             if not pod["metadata"].get("deletionTimestamp"):
                 _evict(kube, pod, refusals)
         deadline.pause()
+        current = until_answered(lambda: kube.find(f"{NODES}/{name}"), deadline, step)
 
 
 def _evictable(kube: Kube, name: str) -> list[Json]:

@@ -8,7 +8,7 @@ source /etc/tailspan/network.env
 OWN_RULES=2500
 TUNNEL=tailspan0
 
-lan_device() { ip -4 -o addr show to "$NODE_IP/32" | awk '$2 != "lo" && !found++ {print $2}'; }
+lan_device() { ip -4 -o addr show to "$NODE_IP/32" | awk '$2 != "lo" && $2 != "tailspan0" && !found++ {print $2}'; }
 
 wait_for_lan() {
   # At boot the address may come late (DHCP); a machine without a LAN of its own carries its node IP on lo.
@@ -31,6 +31,8 @@ tunnel_up() {
   ip link show "$TUNNEL" >/dev/null 2>&1 ||
     ip link add "$TUNNEL" type vxlan id "$VXLAN_ID" dstport "$VXLAN_PORT" local "$NODE_IP" dev "$LAN" nolearning
   ip link set "$TUNNEL" address "$(mac_of "$NODE_IP")" mtu $(($(cat "/sys/class/net/$LAN/mtu") - 50)) up
+  # The kernel takes nothing from a device without an address when rp_filter is on, not even when it is loose.
+  ip addr replace "$NODE_IP/32" dev "$TUNNEL"
   sysctl -qw "net.ipv4.conf.$TUNNEL.rp_filter=2"
   local gateway
   for gateway in $GATEWAYS; do

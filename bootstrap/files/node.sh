@@ -10,7 +10,8 @@ CHANGED=" "
 put() {
   local mode=$1 path=$2 new
   mkdir -p "$(dirname "$path")"
-  new=$(mktemp "$path.XXXXXX"); chmod "$mode" "$new"; cat >"$new"
+  # Hidden: the kubelet runs every other file that appears among its manifests, for however short a time.
+  new=$(mktemp "$(dirname "$path")/.tailspan.XXXXXX"); chmod "$mode" "$new"; cat >"$new"
   if cmp -s "$new" "$path"; then rm -f "$new"; else mv -f "$new" "$path"; CHANGED="$CHANGED$path "; fi
 }
 changed() { local p; for p in "$@"; do [[ $CHANGED == *" $p "* ]] && return 0; done; return 1; }

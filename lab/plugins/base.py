@@ -38,6 +38,7 @@ class Call:
     log: Log
     cancelled: threading.Event
     preview: bool = False
+    offline: bool = False  # there is nobody to ask
     timeout: float = 0.0  # seconds; 0: the resource's own default
     seed: bytes = b""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 
 import grpc
 
@@ -38,10 +39,14 @@ class EngineLog:
         return message
 
     def to(self, urn: str) -> Log:
+        last = ""
+
         def log(message: str, *, warning: bool = False, passing: bool = False) -> None:
             """A passing message is a status that the next one replaces."""
-            if self._engine is None:
+            nonlocal last
+            if self._engine is None or (passing and message == last):
                 return
+            last = message
             severity = engine_pb2.WARNING if warning else engine_pb2.INFO
             request = engine_pb2.LogRequest(
                 severity=severity,
@@ -49,7 +54,8 @@ class EngineLog:
                 urn=urn if urn.startswith("urn:") else "",
                 ephemeral=passing,
             )
-            # A log line that the engine no longer takes (it is on its way out) must not fail the work.
-            self._engine.Log.future(request)
+            # An engine on its way out takes no more lines; that must not fail the work.
+            with suppress(grpc.RpcError):
+                self._engine.Log(request, timeout=5)
 
         return log

@@ -55,6 +55,16 @@ class Network(Resource):
             _cloud().create_network(NetworkSpec(**inputs))
         return inputs["name"], inputs
 
+    def read(
+        self, call: Call, resource_id: str, inputs: Properties, outputs: Properties
+    ) -> tuple[Properties, Properties] | None:
+        with _lab_errors():
+            spec = next((spec for spec in _cloud().list_networks() if spec.name == resource_id), None)
+        if spec is None:
+            return None
+        found = {"name": spec.name, "cidr": str(spec.cidr), "lan": spec.lan, "nat": spec.nat}
+        return found, found
+
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
         return self.create(call, inputs)[1]
 
@@ -81,6 +91,22 @@ class Firewall(Resource):
             rules = [Rule(**rule) for rule in inputs["ingress"]]
             _cloud().set_firewall(inputs["network"], inputs["target"], rules)
         return f"{inputs['network']}/{inputs['target']}", inputs
+
+    def read(
+        self, call: Call, resource_id: str, inputs: Properties, outputs: Properties
+    ) -> tuple[Properties, Properties] | None:
+        network, target = resource_id.split("/", 1)
+        with _lab_errors():
+            from lab.specs import Rule
+
+            rules = _cloud().read_firewall(network, target)
+            if rules is None:
+                return None
+            known = inputs.get("ingress") or []
+            if tuple(rules) != tuple(Rule(**rule) for rule in known):
+                known = [rule.model_dump(mode="json", exclude_none=True) for rule in rules]
+        found = {"network": network, "target": target, "ingress": known}
+        return found, found
 
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
         return self.create(call, inputs)[1]

@@ -130,9 +130,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         function = self.package.functions.get(request.tok)
         if function is None:
             raise PluginError(self._unknown("function", request.tok, self.package.functions))
-        call = self._call(f"::{request.tok}", preview=request.preview)
-        result = {} if self.mode == "offline" else function(call, plain(decode(request.args)))
-        # An offline preview asks nobody; the program sees values that only the update knows.
+        call = self._call(f"::{request.tok}", preview=request.preview, offline=self.mode == "offline")
+        result = function(call, plain(decode(request.args)))
         return provider_pb2.InvokeResponse(**{"return": encode(result)})
 
     # -- resources
@@ -258,13 +257,22 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self.engine_log.hide(secret_texts(marked))
         return self._call(request.urn, timeout=request.timeout)
 
-    def _call(self, urn: str, *, preview: bool = False, timeout: float = 0.0, seed: bytes = b"") -> Call:
+    def _call(
+        self,
+        urn: str,
+        *,
+        preview: bool = False,
+        offline: bool = False,
+        timeout: float = 0.0,
+        seed: bytes = b"",
+    ) -> Call:
         return Call(
             urn=urn,
             config=self.config,
             log=self.engine_log.to(urn),
             cancelled=self.cancelled,
             preview=preview,
+            offline=offline,
             timeout=timeout,
             seed=seed,
         )

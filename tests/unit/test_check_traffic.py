@@ -62,7 +62,11 @@ def stack() -> Stack:
 def plan(stack: Stack) -> Plan:
     pods = {n.name: Pod(name=f"probe-{n.name}", node=n.name, ip=str(n.pod_cidr[5])) for n in stack.nodes}
     return Plan(
-        stack=stack, pods=pods, services={"hub": "10.96.1.1", "gpu": "10.96.1.2"}, nodes=stack.participants
+        stack=stack,
+        namespace="n",
+        pods=pods,
+        services={"hub": "10.96.1.1", "gpu": "10.96.1.2"},
+        nodes=stack.participants,
     )
 
 
@@ -189,7 +193,7 @@ def test_a_wrong_name_answer_is_found(plan: Plan) -> None:
         ("0 ts mss:1228 pmtu:1500", "ICMP must pass"),
         ("", "ICMP must pass"),
         ("1421 ts mss:1228 pmtu:1420", "planned 1280"),
-        ("1421 sh: ss: not found", "planned 1280"),
+        ("1421 sh: ss: not found", "has no ss"),
     ],
 )
 def test_a_wrong_path_mtu_is_found(plan: Plan, answer: str, says: str) -> None:

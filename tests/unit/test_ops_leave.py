@@ -106,6 +106,27 @@ def test_a_machine_that_is_gone_is_not_drained(server: FakeServer) -> None:
     assert not any(path.endswith("/eviction") for _, path in server.log)
 
 
+def test_a_machine_that_is_cut_off_while_it_drains_is_let_go(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stuck = pod(server, "training")
+    looks = 0
+
+    def cut_off(fake: FakeServer, method: str, path: str, _body: Json | None) -> tuple[int, Json] | None:
+        nonlocal looks
+        looks += (method, path) == ("GET", NODE)
+        if NODE in fake.objects:
+            fake.objects[NODE]["status"] = ready(looks < 3)
+        if path.endswith("/eviction"):
+            fake.objects[stuck]["metadata"]["deletionTimestamp"] = "now"
+            return 201, {}
+        return None
+
+    server.hook = cut_off
+    assert v1.leave(stdin(server, drain_timeout=60))["deleted"]
+    assert "not drained, Ready=Unknown" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("where", ["node", "stdin"])
 def test_the_control_plane_never_leaves(server: FakeServer, where: str) -> None:
     document = stdin(server)

@@ -84,8 +84,8 @@ class Cluster:
             except ApiException as problem:
                 if problem.status == 404:
                     return None
-                # 429 and 5xx: an API server that is starting or overloaded; the rest is a verdict.
-                if problem.status not in (429, 500, 502, 503, 504) or attempt == TRIES:
+                # Starting or overloaded; the rest is a verdict (500: a field that it does not know).
+                if problem.status not in (429, 502, 503, 504) or attempt == TRIES:
                     raise ApiRefused(_message(problem), problem.status or 0) from None
             except (urllib3.exceptions.HTTPError, OSError) as problem:
                 if attempt == TRIES:

@@ -62,6 +62,9 @@ class Acl(Resource):
 
 
 def get_acl(call: Call, args: Properties) -> Properties:
+    """Empty texts in an offline preview: there is no tailnet to ask (a real policy file is never empty)."""
+    if call.offline:
+        return {"id": POLICY_ID, "hujson": "", "json": ""}
     existing = _existing(call)
     return {
         "id": POLICY_ID,

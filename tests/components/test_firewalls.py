@@ -1,0 +1,88 @@
+"""What a region's machines accept from outside: exactly what the stack file says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.components.deploy import deployed
+from tests.components.stacks import dev
+
+OPERATORS = ["198.51.100.1/32", "192.0.2.0/28"]
+WIREGUARD = ("udp", 41641, "0.0.0.0/0")
+
+Opening = tuple[str, int, str]
+
+
+def openings(name: str, *edits: tuple[str, Any]) -> set[Opening]:
+    ingress = deployed(dev(*edits), preview=True)[name].inputs["ingress"]
+    return {(rule["protocol"], int(rule["port"]), rule["source"]) for rule in ingress}
+
+
+def ssh(*sources: str) -> set[Opening]:
+    return {("tcp", 22, source) for source in sources}
+
+
+@pytest.mark.parametrize("name", ["hub-gateways-firewall", "gpu-gateways-firewall"])
+def test_gateways_open_what_the_file_lists_and_ssh_to_the_operator(name: str) -> None:
+    assert openings(name) == {WIREGUARD, *ssh("198.51.100.1/32")}
+
+
+def test_without_a_gateway_firewall_nothing_but_ssh_is_open() -> None:
+    closed = ("regions.1.gateway_firewall", [])
+    assert openings("gpu-gateways-firewall", closed) == ssh("198.51.100.1/32")
+    assert openings("hub-gateways-firewall", closed) == {WIREGUARD, *ssh("198.51.100.1/32")}
+
+
+def test_an_opening_keeps_its_own_source() -> None:
+    edit = ("regions.1.gateway_firewall.0.source", "192.0.2.128/25")
+    assert ("udp", 41641, "192.0.2.128/25") in openings("gpu-gateways-firewall", edit)
+    assert WIREGUARD not in openings("gpu-gateways-firewall", edit)
+
+
+def test_machines_that_are_no_gateways_are_not_open_to_everybody() -> None:
+    assert openings("gpu-workers-firewall") == ssh("198.51.100.1/32")
+    sources = {source for _, _, source in openings("hub-control-plane-firewall")}
+    assert sources == {"198.51.100.1/32"}
+
+
+def test_ssh_is_open_to_the_listed_sources_and_to_no_other() -> None:
+    edit = ("access.allow", OPERATORS)
+    for name in ("hub-gateways-firewall", "gpu-gateways-firewall", "gpu-workers-firewall"):
+        assert {item for item in openings(name, edit) if item[1] == 22} == ssh(*OPERATORS)
+
+
+def test_a_public_api_server_is_open_to_the_listed_sources() -> None:
+    api = {("tcp", 6443, source) for source in OPERATORS}
+    assert openings("hub-control-plane-firewall", ("access.allow", OPERATORS)) == api | ssh(*OPERATORS)
+
+
+def test_an_api_server_inside_the_tailnet_is_not_open_at_all() -> None:
+    edits = ("access.api", "tailnet"), ("access.allow", OPERATORS)
+    assert openings("hub-control-plane-firewall", *edits) == ssh(*OPERATORS)
+
+
+def test_only_the_control_plane_opens_the_api_servers_port() -> None:
+    firewalls = deployed(dev()).of("Firewall")
+    opens = {name for name in firewalls if any(port == 6443 for _, port, _ in openings(name))}
+    assert opens == {"hub-control-plane-firewall"}
+
+
+def test_every_role_that_a_region_has_machines_of_has_a_firewall() -> None:
+    recording = deployed(dev())
+    machines = {
+        (machine.inputs["network"], machine.inputs["role"])
+        for machine in recording.of("lab:index:Machine").values()
+    }
+    guarded = {
+        (firewall.inputs["network"], firewall.inputs["target"].removesuffix("s"))
+        for firewall in recording.of("Firewall").values()
+    }
+    assert guarded == machines
+
+
+def test_regions_state_their_openings_for_the_policies() -> None:
+    rule = {"protocol": "udp", "port": 41641, "source": "0.0.0.0/0"}
+    for name in ("hub", "gpu"):
+        assert deployed(dev())[name].inputs["gatewayFirewall"] == [rule]
