@@ -46,6 +46,7 @@ held() {{
     answer=$(ss -Htino state established dst "$1:{HTTP}" 2>&1)
     case $answer in *mss:*|*"not found"*) break;; esac
   done
+  kill $! 2>/dev/null  # or the next question finds this connection
 }}
 mss() {{ held "$2"; printf '%s %s\\n' "$1" "$(echo $answer)"; }}
 mtu() {{

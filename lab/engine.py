@@ -112,7 +112,7 @@ class Session:
             _warming[-1].start()
 
     def _operate(self, stack: Stack, verb: str, view: View, options: dict[str, Any]) -> str:
-        """ "" or what went wrong."""
+        """What went wrong, empty if nothing did."""
         if verb in ("up", "preview"):
             options = {"policy_packs": self.policy_packs, **options}
         if verb != "refresh":

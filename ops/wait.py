@@ -11,13 +11,16 @@ from ops.errors import HttpError, OpsError, Unreachable
 T = TypeVar("T")
 
 
-class Deadline:
-    """A point in time that several steps share; looks are `first` seconds apart, later `last`."""
+# Most machines answer within seconds: look often at first, seldom when it drags on.
+OFTEN, SELDOM, FIRST = 0.3, 1.0, 30.0
 
-    def __init__(self, seconds: float, first: float = 0.3, last: float = 1.0) -> None:
+
+class Deadline:
+    """A point in time that several steps share."""
+
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._start = time.monotonic()
-        self._first, self._last = first, last
 
     @property
     def passed(self) -> float:
@@ -28,8 +31,7 @@ class Deadline:
         return self.passed >= self.seconds
 
     def pause(self) -> None:
-        # Most machines answer within seconds: look often at first, seldom when it drags on.
-        interval = self._first if self.passed < 30 else self._last
+        interval = OFTEN if self.passed < FIRST else SELDOM
         time.sleep(max(0.0, min(interval, self.seconds - self.passed)))
 
 

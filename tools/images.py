@@ -101,7 +101,8 @@ def catalogue(programs: Mapping[str, Path], rootfs: Path) -> list[Image]:
         ),
         Image(
             "registry.k8s.io/e2e-test-images/agnhost:2.53",
-            [scratch, shell, Layer({"agnhost": programs["agnhost"]}, folders=("uploads",))],
+            # The public image has iproute2, too; `make check` reads a connection's segment size with ss.
+            [scratch, shell, network, Layer({"agnhost": programs["agnhost"]}, folders=("uploads",))],
             entrypoint=["/agnhost"],
             command=["pause"],
         ),
@@ -122,9 +123,9 @@ def _certificates(rootfs: Path) -> Layer:
 
 
 def _network_userland(rootfs: Path) -> Layer:
-    """iptables (on nftables), nft, conntrack and ip, every library they load, and the protocols' names."""
+    """iptables (on nftables), nft, conntrack, ip and ss, every library they load, and the protocols' names."""
     extensions = f"/usr/lib/{_MULTIARCH}/xtables"
-    wanted = ["/usr/sbin/xtables-nft-multi", "/usr/sbin/nft", "/usr/sbin/conntrack", "/bin/ip"]
+    wanted = ["/usr/sbin/xtables-nft-multi", "/usr/sbin/nft", "/usr/sbin/conntrack", "/bin/ip", "/bin/ss"]
     wanted += sorted(f"{extensions}/{file.name}" for file in Path(f"{rootfs}{extensions}").glob("*.so"))
     # The extensions have libraries of their own: without libm a Service with two endpoints fails.
     printed = subprocess.check_output(

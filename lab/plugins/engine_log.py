@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import grpc
@@ -13,6 +13,8 @@ from lab.plugins.protos import engine_pb2, engine_pb2_grpc
 
 # Shorter texts ("true", "root") would mangle ordinary messages, and are no secrets worth the name.
 SHORTEST_SECRET = 8
+# A word this long inside a longer text is a key, a token or base64.
+LIKE_A_KEY = 40
 
 
 class EngineLog:
@@ -26,10 +28,9 @@ class EngineLog:
             self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """Secrets arrive whole, messages line by line: each line of a secret is one too."""
-        lines = {line.strip() for text in secrets for line in (text, *text.splitlines())}
+        pieces = {piece for text in secrets for piece in _pieces(text)}
         with self._lock:
-            self._secrets |= {line for line in lines if len(line) >= SHORTEST_SECRET}
+            self._secrets |= pieces
 
     def clean(self, message: str) -> str:
         with self._lock:
@@ -59,3 +60,11 @@ class EngineLog:
                 self._engine.Log(request, timeout=5)
 
         return log
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Secrets arrive whole, messages line by line: of a script its keys count, not its ordinary words."""
+    lines = [line.strip() for line in text.splitlines()]
+    whole = [text.strip(), *(line for line in lines if " " not in line)]
+    keys = [word.strip("\"',") for line in lines for word in line.split() if len(word) >= LIKE_A_KEY]
+    yield from (piece for piece in [*whole, *keys] if len(piece) >= SHORTEST_SECRET)

@@ -72,8 +72,8 @@ class _Engine:
 
 class _Monitor:
     """
-    The engine's side of a run. In a preview ids and computed outputs stay unknown, as in a real one: a mock that
-    always knows them runs every `apply`, and never notices a resource that is made inside one.
+    The engine's side of a run. In a preview ids and computed outputs stay unknown, as in a real one: a mock
+    that always knows them runs every `apply`, and never notices a resource that is made inside one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a run of the program registered: resources with their options, and secrets told apart from plain values."""
+"""What a run registered: resources with their options, and secrets told apart from plain values."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class Recording:
 
     def before(self, name: str) -> set[str]:
         """
-        Everything that must exist before a resource is made, and goes only after it. A component's dependencies are
-        its children's too: nothing registers before its parent has.
+        Everything that must exist before a resource is made, and goes only after it. A component's
+        dependencies are its children's too: nothing registers before its parent has.
         """
         found: set[str] = set()
         waiting = [name]

@@ -50,7 +50,7 @@ def reordered() -> StackConfig:
     return StackConfig.model_validate(data)
 
 
-def on_ssh() -> StackConfig:
+def on_ssh(*edits: tuple[str, Any]) -> StackConfig:
     """No machine of this stack is made by it: the cloud region and the GPU region are listed machines."""
     hub = {
         "name": "hub",
@@ -66,7 +66,7 @@ def on_ssh() -> StackConfig:
             _listed("hub-gw", "10.0.0.20", gateway=True, address="198.51.100.21"),
         ],
     }
-    return stack(("regions", [hub, ssh_region()]), ("access.ssh.user", "ubuntu"))
+    return stack(("regions", [hub, ssh_region()]), ("access.ssh.user", "ubuntu"), *edits)
 
 
 def _listed(name: str, node_ip: str, **settings: Any) -> dict[str, Any]:

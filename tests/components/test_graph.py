@@ -1,4 +1,4 @@
-"""The stack as a whole: which resources there are, by which provider, and what an edit of the file changes."""
+"""The stack as a whole: its resources, their providers, and what an edit of the file changes."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from tests.components.deploy import CLUSTER_CA, auth_key, deployed
 from tests.components.node_scripts import check_syntax, written_by
 from tests.components.recording import Recording
 from tests.components.stacks import dev, on_ssh, plan, west, with_region
-from tests.stacks import HOST_KEY
+from tests.stacks import HOST_KEY, complaints
 
 CONNECTOR = "/etc/kubernetes/manifests/apiserver-connector.yaml"
 AUTH_KEY = "/etc/tailspan/connector/authkey"
@@ -36,9 +35,9 @@ def request_of(recording: Recording, node: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def connector(three: Recording, tmp_path: Path) -> dict[str, Any]:
+def connector(three: Recording) -> dict[str, Any]:
     """The spec of a GPU gateway's static pod."""
-    spec: dict[str, Any] = yaml.safe_load(written_by(script_of(three, "gpu-a"), tmp_path)[CONNECTOR])["spec"]
+    spec: dict[str, Any] = yaml.safe_load(written_by(script_of(three, "gpu-a"))[CONNECTOR])["spec"]
     return spec
 
 
@@ -51,8 +50,8 @@ def test_every_machines_script_is_valid_bash(three: Recording, node: str) -> Non
     check_syntax(script_of(three, node))
 
 
-def test_gpu_gateways_bring_a_connector_and_no_other_machine_does(three: Recording, tmp_path: Path) -> None:
-    brings = {node for node in NODES if CONNECTOR in written_by(script_of(three, node), tmp_path / node)}
+def test_gpu_gateways_bring_a_connector_and_no_other_machine_does(three: Recording) -> None:
+    brings = {node for node in NODES if CONNECTOR in written_by(script_of(three, node))}
     assert brings == {"gpu-a", "gpu-b", "west-a"}
 
 
@@ -79,10 +78,8 @@ def test_the_connector_listens_where_the_firewall_is_open(connector: dict[str, A
 
 
 @pytest.mark.parametrize("node", ["gpu-a", "gpu-b", "west-a"])
-def test_the_connector_advertises_the_plans_prefixes_without_a_blank(
-    three: Recording, node: str, tmp_path: Path
-) -> None:
-    spec = yaml.safe_load(written_by(script_of(three, node), tmp_path)[CONNECTOR])["spec"]
+def test_the_connector_advertises_the_plans_prefixes_without_a_blank(three: Recording, node: str) -> None:
+    spec = yaml.safe_load(written_by(script_of(three, node))[CONNECTOR])["spec"]
     routes = env_of(spec)["TS_ROUTES"]
     regions = plan(with_region(west(), 2)).regions
     planned = next(item for region in regions for item in region.nodes if item.name == node)
@@ -90,8 +87,8 @@ def test_the_connector_advertises_the_plans_prefixes_without_a_blank(
     assert not any(character.isspace() for character in routes)
 
 
-def test_no_secret_is_in_the_connectors_manifest(three: Recording, tmp_path: Path) -> None:
-    files = written_by(script_of(three, "gpu-a"), tmp_path)
+def test_no_secret_is_in_the_connectors_manifest(three: Recording) -> None:
+    files = written_by(script_of(three, "gpu-a"))
     # The key lies in a file of its own, which is deleted after its only use.
     assert files[AUTH_KEY].strip() == auth_key("gpu-a")
     spec = yaml.safe_load(files[CONNECTOR])["spec"]
@@ -99,9 +96,9 @@ def test_no_secret_is_in_the_connectors_manifest(three: Recording, tmp_path: Pat
     assert [path for path, content in files.items() if auth_key("gpu-a") in content] == [AUTH_KEY]
 
 
-def test_a_machine_gets_the_clusters_ca_and_its_own_token(three: Recording, tmp_path: Path) -> None:
+def test_a_machine_gets_the_clusters_ca_and_its_own_token(three: Recording) -> None:
     for node in ("hub-gw-1", "gpu-a", "gpu-c"):
-        files = written_by(script_of(three, node), tmp_path / node)
+        files = written_by(script_of(three, node))
         assert files["/etc/kubernetes/pki/ca.crt"] == CLUSTER_CA
         config = yaml.safe_load(files["/etc/kubernetes/bootstrap-kubelet.conf"])
         assert config["users"][0]["user"]["token"] == request_of(three, node)["token"]
@@ -132,6 +129,13 @@ def test_gateways_take_their_tailnet_device_with_them(three: Recording) -> None:
 def test_gpus_are_labels_of_their_node(three: Recording) -> None:
     labels = request_of(three, "gpu-c")["node"]["labels"]
     assert (labels["tailspan.dev/gpu"], labels["tailspan.dev/gpu-count"]) == ("H100", "8")
+
+
+@pytest.mark.parametrize("kind", ["H100 80GB", "-H100", "NVIDIA/H100", "H100."])
+def test_a_gpu_that_kubernetes_would_refuse_as_a_label_is_refused_in_the_file(kind: str) -> None:
+    # A label's value: letters, digits and inner dots, dashes and underscores. Otherwise the API server says so,
+    # when the machine is paid for and joins.
+    assert "regions[1].machines[0].gpu.type" in complaints(("regions.1.machines.0.gpu.type", kind))
 
 
 def test_what_the_state_stores_for_a_delete_is_the_versioned_entry_point(three: Recording) -> None:
@@ -189,12 +193,19 @@ def test_a_wiped_machine_gets_a_new_generation_of_everything() -> None:
 
 
 def test_a_wiped_gateways_old_device_is_deleted() -> None:
-    # It would keep its prefixes and black-hole them. Only the stored `leave` knows its name, so the join of another
-    # generation must be another resource, and the old one must go first: both declare the same Node.
+    # It would keep its prefixes and its place among the tailnet's devices. Only the stored `leave` knows its
+    # name, so a new generation replaces the join, and the old one goes first: both declare the same Node.
     before = deployed(dev())["gpu-a-join"]
     after = deployed(dev(("regions.1.machines.0.generation", 2)))["gpu-a-join"]
     assert before.inputs.get("triggers") != after.inputs.get("triggers")
     assert after.request.deleteBeforeReplace
+
+
+def test_the_device_that_leaves_with_a_cloud_gateway_is_the_one_that_its_pod_registered() -> None:
+    recording = deployed(on_ssh(("regions.0.machines.1.generation", 2)))
+    pod = recording["hub-subnet-router-daemonset"].inputs["spec"]["template"]["spec"]
+    name = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}["TS_HOSTNAME"]
+    assert request_of(recording, "hub-gw")["device"]["hostname"] == name.replace("$(NODE_NAME)", "hub-gw")
 
 
 def test_ssh_compares_host_keys_and_takes_private_keys_from_the_agent_only() -> None:

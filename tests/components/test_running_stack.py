@@ -1,4 +1,4 @@
-"""What a preview of a running stack refuses: ranges that moved under running pods, a control plane that moved."""
+"""What a preview of a running stack refuses: ranges and a control plane that moved."""
 
 from __future__ import annotations
 

@@ -107,6 +107,13 @@ def test_hujson_is_json_with_comments_and_commas(text: str) -> None:
     assert same(text, '{"u":"https://x"}')
 
 
+def test_an_offline_preview_asks_nobody_for_the_policy() -> None:
+    offline = Plugin(plugin.package, baseUrl="http://127.0.0.1:9", apiKey="k")
+    offline.servicer.mode = "offline"
+    answer = offline.Invoke(tok="tailscale:index/getAcl:getAcl", args={})
+    assert decode(getattr(answer, "return"))["json"] == ""
+
+
 def test_a_key_is_single_use_tagged_short_lived_and_secret(
     headscale: FakeServer, state: dict[str, Any]
 ) -> None:

@@ -114,6 +114,7 @@ def serving() -> Iterator[FakeServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # one packet per answer: two would wait for each other (Nagle, delayed ACK)
 
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)

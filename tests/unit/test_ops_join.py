@@ -21,7 +21,8 @@ TAINT = {"key": "tailspan.dev/gpu", "value": "H100", "effect": "NoSchedule"}
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    monkeypatch.setattr("ops.wait.OFTEN", 0.02)
     with serving() as fake:
         yield fake
 
@@ -154,7 +155,7 @@ def test_foreign_and_wrong_requests_stay_unapproved_and_are_named(
     )
     server.objects[f"{CSRS}/csr-other"] = certificate_request("csr-other", "gpu-a", "zzzzzz")
     with pytest.raises(OpsError) as failure:
-        v1.join(stdin(server, ready_timeout=0.5))
+        v1.join(stdin(server, ready_timeout=0.2))
     assert not any(path.endswith("/approval") for _, path in server.log)
     message = str(failure.value)
     assert "node gpu-a: step 'wait for the machine's certificate request'" in message
@@ -174,9 +175,9 @@ def test_a_machine_that_got_its_certificate_but_is_never_ready_is_described(serv
 
     server.hook = unready
     with pytest.raises(
-        OpsError, match=r"'wait until Ready': not done within 1 s; Ready=Unknown \(Why: m\).*csr-1 appr"
+        OpsError, match=r"'wait until Ready': not done within 0 s; Ready=Unknown \(Why: m\).*csr-1 appr"
     ):
-        v1.join(stdin(server, ready_timeout=1))
+        v1.join(stdin(server, ready_timeout=0.4))
 
 
 def test_a_replaced_machine_gets_a_certificate_although_its_old_node_still_looks_ready(

@@ -18,7 +18,8 @@ OURS = ["tag:tailspan-gpu"]
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    monkeypatch.setattr("ops.wait.OFTEN", 0.02)
     with serving() as fake:
         labels = {"topology.kubernetes.io/zone": "gpu"}
         fake.objects[NODE] = {
@@ -37,7 +38,7 @@ def stdin(server: FakeServer, **changed: Any) -> Json:
         "token": "abc123.0123456789abcdef",
         "device": None,
     }
-    return document | {"ready_timeout": 300, "drain_timeout": 1, "api_timeout": 1} | changed
+    return document | {"ready_timeout": 300, "drain_timeout": 0.3, "api_timeout": 0.3} | changed
 
 
 def pod(server: FakeServer, name: str, owner: str = "ReplicaSet", **annotations: str) -> str:
@@ -140,7 +141,7 @@ def test_the_control_plane_never_leaves(server: FakeServer, where: str) -> None:
 def test_an_unreachable_api_server_is_a_bounded_wait(server: FakeServer) -> None:
     document = stdin(server)
     document["kubeconfig"] = document["kubeconfig"].replace(str(server.port), "1")
-    with pytest.raises(OpsError, match=r"node gpu-a: step 'reach the API server .*no answer within 1 s"):
+    with pytest.raises(OpsError, match=r"node gpu-a: step 'reach the API server .*no answer within"):
         v1.leave(document)
 
 
