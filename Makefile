@@ -6,7 +6,7 @@ STACK ?= dev
 
 up: setup
 	$(PYTHON) -m tools lab
-	$(PYTHON) -m lab up
+	$(PYTHON) -m lab up $(STACK)
 
 down: setup
 	$(PYTHON) -m lab down
@@ -15,7 +15,7 @@ status: setup
 	@$(PYTHON) -m lab status
 
 check: setup
-	@$(PYTHON) -m check $(ARGS)
+	@$(PYTHON) -m check --stack $(STACK) $(ARGS)
 
 shell: setup
 	@$(PYTHON) -m lab shell $(M)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.secrets import secret
 from network.plan import NetworkPlan
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def stack_outputs(settings: Settings, stack: Stack) -> dict[str, Any]:
     """The stack's outputs; only the kubeconfig is a secret."""
     plan = stack.plan
     return {
-        "kubeconfig": pulumi.Output.secret(stack.hub.cluster.kubeconfig),
+        "kubeconfig": secret(stack.hub.cluster.kubeconfig),
         "regions": address_map(plan),
         "plan": {
             "mtu": plan.mtu,
@@ -28,7 +29,10 @@ def stack_outputs(settings: Settings, stack: Stack) -> dict[str, Any]:
             "node_supernet": str(plan.node_supernet),
             "pod_supernet": str(plan.pod_supernet),
         },
-        "kubernetes": {"version": settings.stack.kubernetes.version, "endpoint": settings.stack.kubernetes.endpoint},
+        "kubernetes": {
+            "version": settings.stack.kubernetes.version,
+            "endpoint": settings.stack.kubernetes.endpoint,
+        },
         "links": gateway_links(plan),
         "usd_per_hour": usd_per_hour(plan),
     }
@@ -91,12 +95,15 @@ def _refuse(outputs: Mapping[str, Any], plan: NetworkPlan) -> None:
     found = moved_addresses(outputs.get("regions") or [], address_map(plan))
     service_cidr = (outputs.get("plan") or {}).get("service_cidr")
     if service_cidr and service_cidr != str(plan.service_cidr):
-        found.append(f"service_cidr: the running cluster has {service_cidr}, the stack file {plan.service_cidr}")
+        found.append(
+            f"service_cidr: the running cluster has {service_cidr}, the stack file {plan.service_cidr}"
+        )
     if found:
         raise pulumi.RunError(
             "this change cannot be made to a running cluster:\n  "
             + "\n  ".join(found)
-            + "\nWrite the old values back. To move a region, add one under a new name, let it join, then remove the old."
+            + "\nWrite the old values back. To move a region, add one under a new name, let it join, "
+            "then remove the old."
         )
 
 
@@ -108,12 +115,15 @@ def moved_addresses(running: Sequence[Mapping[str, Any]], wanted: Sequence[Mappi
         after = new.get(region["name"])
         if after is None:
             if region["kind"] == "cloud":
-                found.append(f"region {region['name']}: it holds the control plane and cannot be removed or renamed")
+                found.append(
+                    f"region {region['name']}: it holds the control plane and cannot be removed or renamed"
+                )
             continue
         for field in ("kind", "node_cidr", "pod_cidr"):
             if region[field] != after[field]:
                 found.append(
-                    f"region {region['name']}: {field} is {region[field]} on its machines, the stack file says {after[field]}"
+                    f"region {region['name']}: {field} is {region[field]} on its machines, "
+                    f"the stack file says {after[field]}"
                 )
         found += _moved_nodes(region, after)
     return found
@@ -126,6 +136,7 @@ def _moved_nodes(region: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
         moved = new.get(node["name"])
         if node["role"] == "control-plane" and (moved is None or moved["node_ip"] != node["node_ip"]):
             found.append(
-                f"machine {node['name']}: it runs the control plane at {node['node_ip']}; replacing it would lose the cluster"
+                f"machine {node['name']}: it runs the control plane at {node['node_ip']}; "
+                "replacing it would lose the cluster"
             )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import pulumi
 import pulumi_command
@@ -49,7 +50,9 @@ def build(settings: Settings) -> Stack:
 
     tailnet = Tailnet(
         "tailnet",
-        TailnetArgs(config=config.tailnet, plan=plan, api_key=settings.tailnet_api_key, ca=settings.tailnet_ca),
+        TailnetArgs(
+            config=config.tailnet, plan=plan, api_key=settings.tailnet_api_key, ca=settings.tailnet_ca
+        ),
     )
     cluster = Cluster(
         plan=plan,
@@ -66,7 +69,7 @@ def build(settings: Settings) -> Stack:
     def region_args(name: str) -> RegionArgs:
         return RegionArgs(
             plan=plan.region(name),
-            provider=place(configs[name], pulumi.ResourceOptions()),
+            place=partial(place, configs[name]),
             cluster=cluster,
             tailnet=tailnet,
             access=config.access,
@@ -78,7 +81,9 @@ def build(settings: Settings) -> Stack:
     regions = tuple(
         GpuProviderRegion(
             region.name,
-            GpuProviderRegionArgs(**vars(region_args(region.name)), access_to=hub.cluster, after=(hub.router, hub.dns)),
+            GpuProviderRegionArgs(
+                **vars(region_args(region.name)), access_to=hub.cluster, after=(hub.router, hub.dns)
+            ),
             commands,
         )
         for region in plan.regions

@@ -12,7 +12,9 @@ KEY_DIRECTORY = "/etc/tailspan/connector"
 STATE_DIRECTORY = "/var/lib/tailspan/tailscale"
 
 
-def connector_pod(node: NodePlan, tag: str, hostname: str, tailnet: Tailnet, images: Images) -> dict[str, Any]:
+def connector_pod(
+    node: NodePlan, tag: str, hostname: str, tailnet: Tailnet, images: Images
+) -> dict[str, Any]:
     """
     The pod's manifest for /etc/kubernetes/manifests. State is on the host and TS_KUBE_SECRET is empty: once the
     kubelet has seen Services it sets KUBERNETES_SERVICE_HOST in every restarted container, and containerboot would
@@ -25,7 +27,7 @@ def connector_pod(node: NodePlan, tag: str, hostname: str, tailnet: Tailnet, ima
         "TS_STATE_DIR": STATE_DIRECTORY,
         "TS_ROUTES": routes(node),
     }
-    mounts = [
+    mounts: list[dict[str, Any]] = [
         {"name": "state", "mountPath": STATE_DIRECTORY},
         {"name": "key", "mountPath": KEY_DIRECTORY, "readOnly": True},
         {"name": "ca", "mountPath": CA_DIRECTORY, "readOnly": True},

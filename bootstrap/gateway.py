@@ -70,7 +70,9 @@ def pod_settings() -> dict[str, Any]:
 
 # The TUN device of a container that is just being replaced lives on for a moment; tailscaled would find it busy, and
 # containerboot would sit beside its dead tailscaled for a minute before it gives up.
-_WAIT_FOR_PREDECESSOR = "n=0; while [ -e /sys/class/net/tailscale0 ] && [ $n -lt 50 ]; do n=$((n+1)); sleep 0.2; done"
+_WAIT_FOR_PREDECESSOR = (
+    "n=0; while [ -e /sys/class/net/tailscale0 ] && [ $n -lt 50 ]; do n=$((n+1)); sleep 0.2; done"
+)
 
 
 def container(
@@ -78,7 +80,11 @@ def container(
 ) -> dict[str, Any]:
     """The container itself; `env`, `mounts` and what the shell does to `prepare` the environment differ."""
     return {
-        "command": ["/bin/sh", "-c", f"{_WAIT_FOR_PREDECESSOR}; {prepare}; exec /usr/local/bin/containerboot"],
+        "command": [
+            "/bin/sh",
+            "-c",
+            f"{_WAIT_FOR_PREDECESSOR}; {prepare}; exec /usr/local/bin/containerboot",
+        ],
         "name": "tailscale",
         "image": images.tailscale,
         "imagePullPolicy": "IfNotPresent",

@@ -44,7 +44,11 @@ def kubelet_config(plan: NetworkPlan) -> str:
 
 def kubelet_unit(node: NodePlan) -> str:
     """Restart=always: a kubelet that has no certificate yet exits after five minutes, its pods live on."""
-    bootstrap = "" if node.role == "control-plane" else " --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf"
+    bootstrap = (
+        ""
+        if node.role == "control-plane"
+        else " --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf"
+    )
     return f"""\
 [Unit]
 Description=kubelet: the Kubernetes node agent

@@ -145,11 +145,15 @@ def node_script(cluster: Cluster, region: RegionPlan, node: NodePlan, join: Join
     script.put("/etc/kubernetes/pki/ca.crt", join.ca)
     if connector:
         pod = connector_pod(node, region.tag, join.hostname, cluster.tailnet, cluster.images)
-        script.put("/etc/kubernetes/manifests/apiserver-connector.yaml", yaml.safe_dump(pod, sort_keys=True), "0600")
+        script.put(
+            "/etc/kubernetes/manifests/apiserver-connector.yaml", yaml.safe_dump(pod, sort_keys=True), "0600"
+        )
     kubeconfig = bootstrap_kubeconfig(cluster.endpoint, join.token)
     script.functions += [
         _function("bootstrap_kubeconfig", _put("/etc/kubernetes/bootstrap-kubelet.conf", kubeconfig, "0600")),
-        _function("connector_key", _put(f"{KEY_DIRECTORY}/authkey", join.key or "", "0600") if connector else ""),
+        _function(
+            "connector_key", _put(f"{KEY_DIRECTORY}/authkey", join.key or "", "0600") if connector else ""
+        ),
     ]
     return script.render("worker.sh", "kubelet")
 

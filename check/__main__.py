@@ -157,7 +157,13 @@ def _outputs(options: argparse.Namespace) -> dict[str, Any]:
     if options.outputs:
         return stack.read(options.outputs)
     # The lab's stack is asked through the lab; the import is made here: everywhere else there is no lab.
-    found: dict[str, Any] = importlib.import_module("lab.engine").outputs(options.stack)
+    try:
+        found: dict[str, Any] = importlib.import_module("lab.engine").outputs(options.stack)
+    except Exception as error:
+        reason = str(error).strip().splitlines()
+        raise CheckError(
+            f"stack {options.stack}: its outputs cannot be read: {(reason or ['?'])[-1]}"
+        ) from error
     if found:
         return found
     command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", options.stack]

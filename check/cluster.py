@@ -42,7 +42,7 @@ class Run:
     @property
     def trouble(self) -> str:
         text = (self.err or self.out).strip().replace("\n", " ")[-160:]
-        return text or f"exit status {self.code}"
+        return text or ("it was cut off" if self.code is None else f"exit status {self.code}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,17 @@ import pulumi_kubernetes as kubernetes
 
 from bootstrap.gateway import NAMESPACE as GATEWAY_NAMESPACE
 from bootstrap.script import control_plane_script
-from components.cluster import ClusterAccess, decode_credentials, node_admission, operator_kubeconfig, stack_seed
+from components.cluster import (
+    ClusterAccess,
+    decode_credentials,
+    node_admission,
+    operator_kubeconfig,
+    stack_seed,
+)
 from components.dns import ClusterDns, region_dns
 from components.nodes import NodeFactory, run_script
 from components.region import RegionArgs, machine_firewalls, region_inputs
+from components.secrets import secret
 from components.subnet_router import SubnetRouter, SubnetRouterArgs
 from providers.base import Machine
 
@@ -28,6 +35,7 @@ class CloudRegion(pulumi.ComponentResource):
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
+        self._place = args.place(self._child)
         self._open_firewalls()
         machines = {node.name: self._machine(node.name) for node in args.plan.nodes}
         self.cluster = self._control_plane(machines[args.plan.control_plane[0].name])
@@ -54,13 +62,13 @@ class CloudRegion(pulumi.ComponentResource):
 
     def _open_firewalls(self) -> None:
         for role, ingress in machine_firewalls(self._args):
-            self._args.provider.firewall(role, ingress, self._child)
+            self._place.firewall(role, ingress, self._child)
 
     def _machine(self, name: str) -> Machine:
         node = next(node for node in self._args.plan.nodes if node.name == name)
         # The control plane's machine holds etcd: losing it loses the cluster.
         options = pulumi.ResourceOptions(parent=self, protect=node.role == "control-plane")
-        return self._args.provider.machine(node, options)
+        return self._place.machine(node, options)
 
     def _in_cluster(self) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, provider=self.cluster.provider)
@@ -68,12 +76,12 @@ class CloudRegion(pulumi.ComponentResource):
     def _control_plane(self, machine: Machine) -> ClusterAccess:
         args = self._args
         node = args.plan.control_plane[0]
-        script = pulumi.Output.secret(control_plane_script(args.cluster, args.plan, node))
+        script = pulumi.Output.from_input(control_plane_script(args.cluster, args.plan, node))
         command = run_script(machine, script, self, protect=True)
         address: pulumi.Input[str] = (
             machine.public_address if args.access.api == "public" else str(node.node_ip)
         )
-        credentials = pulumi.Output.secret(command.stdout.apply(decode_credentials))
+        credentials = secret(command.stdout.apply(decode_credentials))
         kubeconfig = pulumi.Output.all(credentials, address).apply(
             lambda values: operator_kubeconfig(values[0][1], values[1], args.cluster.endpoint)
         )

@@ -12,6 +12,7 @@ import yaml
 from pulumi_command import local
 
 from bootstrap.kubeadm import API_PORT
+from components.secrets import secret
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ def stack_seed(parent: pulumi.Resource) -> pulumi.Output[str]:
         add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(parent=parent, additional_secret_outputs=["stdout"]),
     )
-    return pulumi.Output.secret(command.stdout.apply(lambda text: str(json.loads(text)["seed"])))
+    return secret(command.stdout.apply(lambda text: str(json.loads(text)["seed"])))
 
 
 def operator_kubeconfig(admin_conf: str, address: str, endpoint: str) -> str:

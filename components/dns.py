@@ -67,11 +67,17 @@ class ClusterDns(pulumi.ComponentResource):
         kubernetes.rbac.v1.ClusterRoleBinding(
             f"{name}-binding",
             metadata={"name": "system:coredns"},
-            role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:coredns"},
+            role_ref={
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "system:coredns",
+            },
             subjects=[{"kind": "ServiceAccount", "name": "coredns", "namespace": NAMESPACE}],
             opts=child,
         )
-        kubernetes.core.v1.ConfigMap(f"{name}-config", metadata=_metadata("coredns"), data={"Corefile": COREFILE}, opts=child)
+        kubernetes.core.v1.ConfigMap(
+            f"{name}-config", metadata=_metadata("coredns"), data={"Corefile": COREFILE}, opts=child
+        )
         ports = [("dns", "UDP", 53), ("dns-tcp", "TCP", 53), ("metrics", "TCP", 9153)]
         kubernetes.core.v1.Service(
             f"{name}-service",
@@ -81,7 +87,9 @@ class ClusterDns(pulumi.ComponentResource):
                 "clusterIP": str(plan.dns_ip),
                 "selector": LABELS,
                 "trafficDistribution": "PreferClose",
-                "ports": [{"name": port, "protocol": protocol, "port": number} for port, protocol, number in ports],
+                "ports": [
+                    {"name": port, "protocol": protocol, "port": number} for port, protocol, number in ports
+                ],
             },
             opts=child,
         )

@@ -26,22 +26,25 @@ class GpuProviderRegion(pulumi.ComponentResource):
     follow through them, and leave before them.
     """
 
-    def __init__(self, name: str, args: GpuProviderRegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: GpuProviderRegionArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("tailspan:components:GpuProviderRegion", name, region_inputs(args.plan), opts)
         child = pulumi.ResourceOptions(parent=self)
+        place = args.place(child)
         for role, ingress in machine_firewalls(args):
-            args.provider.firewall(role, ingress, child)
+            place.firewall(role, ingress, child)
         factory = NodeFactory(
             cluster=args.cluster, access=args.access_to, tailnet=args.tailnet, region=args.plan, parent=self
         )
         joins: list[pulumi.Resource] = []
         for node in args.plan.gateways:
-            machine = args.provider.machine(node, child)
+            machine = place.machine(node, child)
             script = factory.bootstrap(machine, node, key=args.tailnet.key(node, args.plan.tag, self))
             joins.append(factory.join(machine, node, device=True, after=[script, *args.after]))
         gateways = list(joins)
         for node in args.plan.workers:
-            machine = args.provider.machine(node, child)
+            machine = place.machine(node, child)
             script = factory.bootstrap(machine, node, key=None)
             joins.append(factory.join(machine, node, device=False, after=[script, *gateways]))
         region_dns(

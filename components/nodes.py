@@ -14,7 +14,8 @@ from pulumi_command import local, remote
 from bootstrap.script import Cluster, Join, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
-from components.tailnet import Tailnet, hostname
+from components.secrets import secret
+from components.tailnet import Tailnet, hostnames
 from network.plan import NodePlan, RegionPlan
 from providers.base import Machine
 
@@ -44,7 +45,9 @@ def bootstrap_token(seed: str, node: NodePlan) -> str:
     One token per machine and generation, made from the stack's secret seed, in the form `id.secret` of six and sixteen
     characters of [a-z0-9] (Kubernetes: bootstrap tokens). It works only while the machine is being admitted.
     """
-    digest = hmac.new(bytes.fromhex(seed), f"{node.name}/{node.generation}".encode(), hashlib.sha256).hexdigest()
+    digest = hmac.new(
+        bytes.fromhex(seed), f"{node.name}/{node.generation}".encode(), hashlib.sha256
+    ).hexdigest()
     return f"{digest[:6]}.{digest[6:22]}"
 
 
@@ -52,7 +55,13 @@ class NodeFactory:
     """Makes nodes of one region; holds what they have in common."""
 
     def __init__(
-        self, *, cluster: Cluster, access: ClusterAccess, tailnet: Tailnet, region: RegionPlan, parent: pulumi.Resource
+        self,
+        *,
+        cluster: Cluster,
+        access: ClusterAccess,
+        tailnet: Tailnet,
+        region: RegionPlan,
+        parent: pulumi.Resource,
     ) -> None:
         self._cluster = cluster
         self._access = access
@@ -60,9 +69,11 @@ class NodeFactory:
         self._region = region
         self._parent = parent
 
-    def bootstrap(self, machine: Machine, node: NodePlan, *, key: pulumi.Output[str] | None) -> remote.Command:
+    def bootstrap(
+        self, machine: Machine, node: NodePlan, *, key: pulumi.Output[str] | None
+    ) -> remote.Command:
         """Send the machine its script. A `key` makes it a gateway with a connector of its own."""
-        script = pulumi.Output.secret(
+        script = secret(
             pulumi.Output.all(self._access.ca, self._access.seed, key).apply(
                 lambda values: node_script(
                     self._cluster,
@@ -71,7 +82,7 @@ class NodeFactory:
                     Join(
                         ca=values[0],
                         token=bootstrap_token(values[1], node),
-                        hostname=hostname(node),
+                        hostname=hostnames(node)[-1],
                         key=values[2],
                     ),
                     connector=key is not None,
@@ -83,14 +94,17 @@ class NodeFactory:
     def join(
         self, machine: Machine, node: NodePlan, *, device: bool, after: Sequence[pulumi.Resource]
     ) -> local.Command:
-        """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain it and forget it."""
+        """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain and forget it."""
+        *former, current = hostnames(node) if self._region.kind == "gpu" else (node.name,)
         request = pulumi.Output.all(self._access.kubeconfig, self._access.seed, self._tailnet.api()).apply(
             lambda values: json.dumps(
                 {
                     "kubeconfig": values[0],
                     "node": declared_node(node, self._region, machine.provider_id),
                     "token": None if node.role == "control-plane" else bootstrap_token(values[1], node),
-                    "device": {"tailnet": values[2], "hostname": hostname(node)} if device else None,
+                    "device": {"tailnet": values[2], "hostname": current, "replaces": former}
+                    if device
+                    else None,
                     "ready_timeout": READY_SECONDS,
                 },
                 sort_keys=True,
@@ -101,7 +115,7 @@ class NodeFactory:
             create="python -m ops v1 join",
             update="python -m ops v1 update",
             delete="python -m ops v1 leave",
-            stdin=pulumi.Output.secret(request),
+            stdin=secret(request),
             logging=local.Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self._parent, depends_on=[*after, *self._access.ready]),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
+
+import pulumi
 
 from bootstrap.kubeadm import API_PORT
 from bootstrap.script import Cluster
@@ -23,7 +25,8 @@ class RegionArgs:
     """A region of the plan, the place its machines come from, and what the whole stack has in common."""
 
     plan: RegionPlan
-    provider: RegionProvider
+    # Makes the region's network under the component whose options it is given.
+    place: Callable[[pulumi.ResourceOptions], RegionProvider]
     cluster: Cluster
     tailnet: Tailnet
     access: AccessConfig

@@ -11,7 +11,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from bootstrap.connector import routes
-from bootstrap.gateway import CA_DIRECTORY, NAMESPACE, as_env, container, environment, pod_settings
+from bootstrap.gateway import CA_DIRECTORY, as_env, container, environment, pod_settings
 from bootstrap.images import Images
 from components.tailnet import Tailnet
 from network.plan import RegionPlan
@@ -75,7 +75,8 @@ class SubnetRouter(pulumi.ComponentResource):
                 f"{node.name}-state",
                 metadata=self._metadata(f"{NAME}-{node.name}"),
                 opts=pulumi.ResourceOptions.merge(
-                    opts, pulumi.ResourceOptions(ignore_changes=["data", "stringData"])  # written by the pod
+                    opts,
+                    pulumi.ResourceOptions(ignore_changes=["data", "stringData"]),  # written by the pod
                 ),
             )
             for node in self._args.region.gateways
@@ -169,5 +170,3 @@ class SubnetRouter(pulumi.ComponentResource):
             "containers": [box],
             "volumes": volumes,
         }
-
-

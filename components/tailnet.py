@@ -66,10 +66,13 @@ class Tailnet(pulumi.ComponentResource):
 
     def _verify(self, policy: Mapping[str, Any]) -> pulumi.Output[str]:
         """Read the policy and fail with exactly what must be added."""
-        found = tailscale.get_acl_output(opts=pulumi.InvokeOutputOptions(parent=self, provider=self._provider))
+        found = tailscale.get_acl_output(
+            opts=pulumi.InvokeOutputOptions(parent=self, provider=self._provider)
+        )
 
         def check(text: str) -> str:
-            missing = missing_from(policy, json.loads(text))
+            # An offline preview has no policy file to read; `up` and an online preview do.
+            missing = missing_from(policy, json.loads(text)) if text else {}
             if missing:
                 snippet = json.dumps(missing, indent=2)
                 raise pulumi.RunError(
@@ -131,6 +134,9 @@ class Tailnet(pulumi.ComponentResource):
         )
 
 
-def hostname(node: NodePlan) -> str:
-    """The device's name in the tailnet; a new generation is a new device."""
-    return node.name if node.generation == 1 else f"{node.name}-g{node.generation}"
+def hostnames(node: NodePlan) -> tuple[str, ...]:
+    """
+    The device's name in the tailnet, last, after those of the machine's earlier generations: a wiped machine is a new
+    device. The cloud region's gateways keep their identity in a Secret, so theirs stays (see `SubnetRouter`).
+    """
+    return (node.name, *(f"{node.name}-g{generation}" for generation in range(2, node.generation + 1)))

@@ -132,7 +132,7 @@ def find_engine() -> str:
     )
     if binary is None:
         raise EngineError(
-            f"pulumi: not in {paths.bin_dir()} and not on PATH. Run `python -m tools preview` first."
+            f"pulumi: not in {paths.bin_dir()} and not on PATH. Run `python -m tools engine` first."
         )
     return binary
 

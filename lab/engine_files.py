@@ -71,14 +71,7 @@ class Files:
 
     def prepare(self) -> None:
         """Bring the copy up to date with the checkout; keep what encrypts this copy's secrets."""
-        origin = self.source / f"Pulumi.{self.stack}.yaml"
-        if not origin.exists():
-            known = sorted(
-                path.name[len("Pulumi.") : -len(".yaml")] for path in self.source.glob("Pulumi.*.yaml")
-            )
-            raise EngineError(
-                f"stack {self.stack}: there is no {origin.name} (there are: {', '.join(known) or 'none'})"
-            )
+        origin = self._origin()
         for folder in (self.root, self.project_dir, self.state_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.passphrase.exists():
@@ -89,6 +82,17 @@ class Files:
         }
         write_if_changed(self.project_dir / "Pulumi.yaml", yaml.safe_dump(project, sort_keys=False))
         self.write_config(_yaml(origin))
+
+    def _origin(self) -> Path:
+        """The stack's file: beside Pulumi.yaml, as the CLI has it, or one of the examples."""
+        name = f"Pulumi.{self.stack}.yaml"
+        folders = (self.source, self.source / "examples")
+        for folder in folders:
+            if (folder / name).exists():
+                return folder / name
+        files = [path.name for folder in folders for path in folder.glob("Pulumi.*.yaml")]
+        known = sorted({file[len("Pulumi.") : -len(".yaml")] for file in files})
+        raise EngineError(f"stack {self.stack}: there is no {name} (there are: {', '.join(known) or 'none'})")
 
     def write_config(self, origin: dict[str, Any]) -> None:
         kept = _yaml(self.stack_file) if self.stack_file.exists() else {}

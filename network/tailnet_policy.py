@@ -35,11 +35,11 @@ def tailnet_policy(plan: NetworkPlan) -> dict[str, Any]:
                 for cidr in (region.node_cidr, region.pod_cidr)
             }
         },
-        "grants": _grants(plan),
+        "grants": _grants(plan, owner),
     }
 
 
-def _grants(plan: NetworkPlan) -> list[dict[str, Any]]:
+def _grants(plan: NetworkPlan, owner: str) -> list[dict[str, Any]]:
     """
     The supernets stand for every region's ranges: who may use which address of them is decided by approved routes
     alone. So a region that is being removed keeps its connections until its last machine has left.
@@ -54,6 +54,8 @@ def _grants(plan: NetworkPlan) -> list[dict[str, Any]]:
         # Everybody else reaches the hub's nodes at the API server's port only, and other nodes not at all.
         _grant([nodes, pods], [hub_nodes], [f"tcp:{API_PORT}", _ICMP]),
         _grant([nodes], [nodes], [_ICMP]),
+        # Whoever administers the tailnet runs `pulumi up` from a device of it (access.api: tailnet).
+        _grant([owner], [hub_nodes], [f"tcp:{API_PORT}", _ICMP]),
     ]
 
 

@@ -41,6 +41,10 @@ def announce(request: Json) -> Json:
 def join(request: Json) -> Json:
     node = _node(request)
     join_cluster(_kube(request), node, _token(request), _ready_timeout(request))
+    # A wiped machine comes back as another device; the old one would keep prefixes that nobody serves.
+    if device := request.get("device"):
+        for former in _field(device, "replaces", list, [], path="device."):
+            _delete_devices(device, str(former))
     # The same text for the same input: Pulumi compares it, and nobody must see a change where there is none.
     return {"node": node.name, "pod_cidr": node.pod_cidr, "provider_id": node.provider_id}
 
@@ -53,11 +57,15 @@ def leave(request: Json) -> Json:
     drain_timeout = float(_field(request, "drain_timeout", (int, float), 180))
     deleted = leave_cluster(_kube(request), node.name, api_timeout=api_timeout, drain_timeout=drain_timeout)
     device = request.get("device")
-    return {"node": node.name, "deleted": deleted, "devices": _delete_devices(device) if device else []}
+    return {
+        "node": node.name,
+        "deleted": deleted,
+        "devices": _delete_devices(device, _hostname(device)) if device else [],
+    }
 
 
 def device_delete(request: Json) -> Json:
-    return {"devices": _delete_devices(request)}
+    return {"devices": _delete_devices(request, _hostname(request))}
 
 
 VERBS: Mapping[str, Callable[[Json], Json]] = {
@@ -105,7 +113,12 @@ def _taint(taint: Json) -> dict[str, str]:
     return {"key": str(taint["key"]), **value, "effect": str(taint["effect"])}
 
 
-def _delete_devices(device: Json) -> list[str]:
+def _hostname(device: Json) -> str:
+    name: str = _field(device, "hostname", str, path="device.")
+    return name
+
+
+def _delete_devices(device: Json, hostname: str) -> list[str]:
     tailnet = _field(device, "tailnet", dict, path="device.")
     return delete_devices(
         Tailnet(
@@ -115,7 +128,7 @@ def _delete_devices(device: Json) -> list[str]:
             ca=tailnet.get("ca"),
             tailnet=tailnet.get("tailnet"),
         ),
-        _field(device, "hostname", str, path="device."),
+        hostname,
     )
 
 

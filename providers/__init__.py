@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import pulumi
 
@@ -17,15 +18,18 @@ def provider_factory(ssh_user: str) -> Callable[[RegionConfig, pulumi.ResourceOp
     Make region providers of one stack. A kind's module is imported only when a region uses it: the SDK of a cloud
     costs a second of every preview. Cloud credentials are held once per kind, not per region.
     """
-    shared: dict[str, pulumi.ProviderResource] = {}
+
+    @cache
+    def lab_account() -> pulumi.ProviderResource:
+        from providers.lab import lab_provider
+
+        return lab_provider()
 
     def create(region: RegionConfig, opts: pulumi.ResourceOptions) -> RegionProvider:
         if isinstance(region.provider, LabProvider):
-            from providers.lab import LabRegion, lab_provider
+            from providers.lab import LabRegion
 
-            credentials = shared.get("lab") or lab_provider()
-            shared["lab"] = credentials
-            return LabRegion(region.name, region.provider, region.node_cidr, credentials, opts)
+            return LabRegion(region.name, region.provider, region.node_cidr, lab_account(), opts)
         from providers.ssh import SshRegion
 
         return SshRegion(region.machines, ssh_user)

@@ -33,12 +33,12 @@ class LabRegion:
         name: str,
         config: LabConfig,
         node_cidr: IPv4Network,
-        provider: LabProvider,
+        account: pulumi.ProviderResource,
         opts: pulumi.ResourceOptions,
     ) -> None:
         self._name = name
         self._nat = config.nat
-        self._provider = provider
+        self._account = account
         self._network = Network(
             f"{name}-network",
             name=name,
@@ -49,7 +49,7 @@ class LabRegion:
         )
 
     def _options(self, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=self._provider))
+        return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=self._account))
 
     def firewall(
         self, role: Role, ingress: Sequence[FirewallRule], opts: pulumi.ResourceOptions

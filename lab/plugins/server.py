@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2, struct_pb2  # type: ignore[import-untyped]
+from google.protobuf import any_pb2, empty_pb2, struct_pb2
 
 from lab.plugins.base import Call, CheckFailed, InitFailed, Package, PluginError, Properties, Resource, under
 from lab.plugins.diff import changes

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from google.protobuf import struct_pb2  # type: ignore[import-untyped]
+from google.protobuf import struct_pb2
 
 # The engine's signatures (importing the SDK for them is slow); a test compares them with the SDK's.
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"

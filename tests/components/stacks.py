@@ -4,42 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from config.schema import StackConfig
-from network.plan import NetworkPlan, plan_network
-from tests.stacks import HOST_KEY, ssh_region, stack, stack_data
+import pytest
 
-TAILSCALE = {"kind": "tailscale", "name": "example.com", "policy": "own", "version": "1.102.3"}
+from config.schema import StackConfig
+from tests.stacks import HOST_KEY, STACK_FILES, ssh_region, stack, stack_data
+
+HOSTED_TAILNET = {"kind": "tailscale", "name": "example.com", "policy": "own", "version": "1.102.3"}
 
 
 def dev(*edits: tuple[str, Any]) -> StackConfig:
     return stack(*edits)
 
 
-def plan(config: StackConfig) -> NetworkPlan:
-    return plan_network(config)
-
-
 def west() -> dict[str, Any]:
-    """A third region, on a routed LAN."""
-    return {
-        "name": "west",
-        "kind": "gpu",
-        "provider": {"kind": "lab", "lan": "routed"},
-        "node_cidr": "10.2.0.0/24",
-        "pod_cidr": "10.130.0.0/16",
-        "cni": "plain",
-        "gateway_firewall": [{"protocol": "udp", "port": 41641, "source": "0.0.0.0/0"}],
-        "machines": [
-            {"name": "west-a", "node_ip": "10.2.0.10", "gateway": True},
-            {"name": "west-b", "node_ip": "10.2.0.11"},
-        ],
-    }
+    """The third region of the examples, on a routed LAN."""
+    three = next(path for path in STACK_FILES if path.name == "Pulumi.three.yaml")
+    region: dict[str, Any] = stack_data(three)["regions"][2]
+    return region
 
 
-def with_region(region: dict[str, Any], position: int) -> StackConfig:
-    """The dev stack and one more region, at a place of the list."""
+def with_west(position: int = 2) -> StackConfig:
+    """The dev stack and a third region, at a place of the list."""
     data = stack_data()
-    data["regions"].insert(position, region)
+    data["regions"].insert(position, west())
     return StackConfig.model_validate(data)
 
 
@@ -50,8 +37,8 @@ def reordered() -> StackConfig:
     return StackConfig.model_validate(data)
 
 
-def on_ssh(*edits: tuple[str, Any]) -> StackConfig:
-    """No machine of this stack is made by it: the cloud region and the GPU region are listed machines."""
+def elsewhere(*edits: tuple[str, Any]) -> StackConfig:
+    """Nothing of the lab: machines that exist already, and a tailnet at Tailscale."""
     hub = {
         "name": "hub",
         "kind": "cloud",
@@ -66,8 +53,14 @@ def on_ssh(*edits: tuple[str, Any]) -> StackConfig:
             _listed("hub-gw", "10.0.0.20", gateway=True, address="198.51.100.21"),
         ],
     }
-    return stack(("regions", [hub, ssh_region()]), ("access.ssh.user", "ubuntu"), *edits)
+    regions = ("regions", [hub, ssh_region()])
+    return stack(regions, ("tailnet", HOSTED_TAILNET), ("access.ssh.user", "ubuntu"), *edits)
 
 
 def _listed(name: str, node_ip: str, **settings: Any) -> dict[str, Any]:
     return {"name": name, "node_ip": node_ip, "host_key": HOST_KEY} | settings
+
+
+every_stack = pytest.mark.parametrize(
+    "config", [with_west(), elsewhere()], ids=["three regions in the lab", "ssh and Tailscale"]
+)

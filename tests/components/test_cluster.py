@@ -11,7 +11,7 @@ from components.cluster import operator_kubeconfig
 from tests.components.deploy import ADMIN_CONF, ADMIN_TOKEN, PUBLIC_IP, deployed
 from tests.components.node_scripts import written_by
 from tests.components.recording import Recording
-from tests.components.stacks import dev, on_ssh
+from tests.components.stacks import dev, elsewhere
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def test_the_kubeconfig_holds_the_reachable_address_and_the_name_in_the_certific
 
 
 def test_on_a_listed_machine_it_is_that_machines_address() -> None:
-    assert kubeconfig(deployed(on_ssh()))["clusters"][0]["cluster"]["server"] == "https://198.51.100.20:6443"
+    assert (
+        kubeconfig(deployed(elsewhere()))["clusters"][0]["cluster"]["server"] == "https://198.51.100.20:6443"
+    )
 
 
 def test_the_same_credentials_make_the_same_kubeconfig() -> None:
@@ -106,4 +108,4 @@ def test_a_regions_dns_waits_for_its_nodes(recording: Recording) -> None:
 
 
 def test_one_machine_beside_the_control_plane_runs_one_dns_pod() -> None:
-    assert deployed(on_ssh())["hub-dns"].inputs["spec"]["replicas"] == 1
+    assert deployed(elsewhere())["hub-dns"].inputs["spec"]["replicas"] == 1

@@ -29,16 +29,14 @@ def test_gateways_open_what_the_file_lists_and_ssh_to_the_operator(name: str) ->
     assert openings(name) == {WIREGUARD, *ssh("198.51.100.1/32")}
 
 
-def test_without_a_gateway_firewall_nothing_but_ssh_is_open() -> None:
-    closed = ("regions.1.gateway_firewall", [])
-    assert openings("gpu-gateways-firewall", closed) == ssh("198.51.100.1/32")
-    assert openings("hub-gateways-firewall", closed) == {WIREGUARD, *ssh("198.51.100.1/32")}
-
-
-def test_an_opening_keeps_its_own_source() -> None:
-    edit = ("regions.1.gateway_firewall.0.source", "192.0.2.128/25")
-    assert ("udp", 41641, "192.0.2.128/25") in openings("gpu-gateways-firewall", edit)
-    assert WIREGUARD not in openings("gpu-gateways-firewall", edit)
+def test_a_region_opens_what_itself_lists_and_nothing_of_another() -> None:
+    edits = (
+        ("regions.0.gateway_firewall.0.source", "192.0.2.128/25"),
+        ("regions.1.gateway_firewall", []),
+    )
+    operators = ssh("198.51.100.1/32")
+    assert openings("hub-gateways-firewall", *edits) == {("udp", 41641, "192.0.2.128/25"), *operators}
+    assert openings("gpu-gateways-firewall", *edits) == operators
 
 
 def test_machines_that_are_no_gateways_are_not_open_to_everybody() -> None:

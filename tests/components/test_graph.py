@@ -11,16 +11,8 @@ from syrupy.assertion import SnapshotAssertion
 from config.schema import StackConfig
 from tests.components.deploy import deployed
 from tests.components.recording import Recording
-from tests.components.stacks import TAILSCALE, dev, on_ssh, reordered, west, with_region
-from tests.stacks import ROOT, STACK_FILES, stack_data
-
-STACKS = {
-    "dev": dev(),
-    "three regions": with_region(west(), 2),
-    "ssh": on_ssh(),
-    "tailscale": dev(("tailnet", TAILSCALE)),
-}
-every_stack = pytest.mark.parametrize("config", STACKS.values(), ids=STACKS)
+from tests.components.stacks import dev, elsewhere, every_stack, reordered, with_west
+from tests.stacks import ROOT
 
 
 def differences(before: Recording, after: Recording) -> set[str]:
@@ -70,12 +62,12 @@ def test_a_run_prints_no_warning_and_calls_nothing(config: StackConfig) -> None:
 
 
 def test_the_control_plane_is_protected_and_nothing_else_of_a_region() -> None:
-    protected = {item.name for item in deployed(with_region(west(), 2)).resources.values() if item.protect}
+    protected = {item.name for item in deployed(with_west()).resources.values() if item.protect}
     assert protected == {"hub-cp-1", "hub-cp-1-bootstrap"}
 
 
-def test_a_control_plane_on_a_listed_machine_is_protected_too() -> None:
-    assert {item.name for item in deployed(on_ssh()).resources.values() if item.protect} == {
+def test_a_control_plane_on_a_listed_machine_and_somebodys_policy_file_are_protected_too() -> None:
+    assert {item.name for item in deployed(elsewhere()).resources.values() if item.protect} == {
         "hub-cp-bootstrap"
     }
 
@@ -86,15 +78,10 @@ SHARED = {"tailnet-policy", "addresses"}
 
 @pytest.mark.parametrize("position", [0, 2])
 def test_a_third_region_changes_nothing_of_the_others(position: int) -> None:
-    before, after = deployed(dev()), deployed(with_region(west(), position))
+    before, after = deployed(dev()), deployed(with_west(position))
     assert differences(before, after) == SHARED
     added = after.resources.keys() - before.resources.keys()
     assert added == after.below("west") | {"west", "west-network"}
-
-
-def test_a_third_region_from_the_examples_changes_nothing_of_the_others() -> None:
-    three = next(path for path in STACK_FILES if path.name == "Pulumi.three.yaml")
-    assert differences(deployed(dev()), deployed(StackConfig.model_validate(stack_data(three)))) == SHARED
 
 
 def test_a_machine_more_is_announced_to_its_own_region_only() -> None:

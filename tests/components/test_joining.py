@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from network.plan import plan_network
 from ops.v1 import TOKEN, VERBS
 from tests.components.deploy import CLUSTER_CA, auth_key, deployed
 from tests.components.node_scripts import check_syntax, written_by
 from tests.components.recording import Recording
-from tests.components.stacks import dev, on_ssh, plan, west, with_region
+from tests.components.stacks import dev, elsewhere, with_west
 from tests.stacks import HOST_KEY, complaints
 
 CONNECTOR = "/etc/kubernetes/manifests/apiserver-connector.yaml"
@@ -22,7 +23,7 @@ NODES = ("hub-cp-1", "hub-gw-1", "hub-gw-2", "gpu-a", "gpu-b", "gpu-c", "west-a"
 
 @pytest.fixture
 def three() -> Recording:
-    return deployed(with_region(west(), 2))
+    return deployed(with_west())
 
 
 def script_of(recording: Recording, node: str) -> str:
@@ -81,7 +82,7 @@ def test_the_connector_listens_where_the_firewall_is_open(connector: dict[str, A
 def test_the_connector_advertises_the_plans_prefixes_without_a_blank(three: Recording, node: str) -> None:
     spec = yaml.safe_load(written_by(script_of(three, node))[CONNECTOR])["spec"]
     routes = env_of(spec)["TS_ROUTES"]
-    regions = plan(with_region(west(), 2)).regions
+    regions = plan_network(with_west()).regions
     planned = next(item for region in regions for item in region.nodes if item.name == node)
     assert routes == ",".join(str(prefix) for prefix in planned.advertise)
     assert not any(character.isspace() for character in routes)
@@ -105,7 +106,7 @@ def test_a_machine_gets_the_clusters_ca_and_its_own_token(three: Recording) -> N
 
 
 def test_the_operator_declares_each_node_as_planned(three: Recording) -> None:
-    for region in plan(with_region(west(), 2)).regions:
+    for region in plan_network(with_west()).regions:
         for node in region.nodes:
             request = request_of(three, node.name)
             assert request["node"]["name"] == node.name
@@ -133,8 +134,8 @@ def test_gpus_are_labels_of_their_node(three: Recording) -> None:
 
 @pytest.mark.parametrize("kind", ["H100 80GB", "-H100", "NVIDIA/H100", "H100."])
 def test_a_gpu_that_kubernetes_would_refuse_as_a_label_is_refused_in_the_file(kind: str) -> None:
-    # A label's value: letters, digits and inner dots, dashes and underscores. Otherwise the API server says so,
-    # when the machine is paid for and joins.
+    # A label's value: letters, digits and inner dots, dashes and underscores. Otherwise the API server says
+    # so, when the machine is paid for and joins.
     assert "regions[1].machines[0].gpu.type" in complaints(("regions.1.machines.0.gpu.type", kind))
 
 
@@ -185,31 +186,32 @@ def test_every_join_waits_for_the_machines_own_script(three: Recording) -> None:
 
 def test_a_wiped_machine_gets_a_new_generation_of_everything() -> None:
     before = deployed(dev())
-    after = deployed(dev(("regions.1.machines.0.generation", 2)))
-    assert after["gpu-a"].inputs["generation"] == 2
+    after = deployed(dev(("regions.1.machines.0.generation", 3)))
+    assert after["gpu-a"].inputs["generation"] == 3
     assert after["gpu-a-key"].inputs["description"] != before["gpu-a-key"].inputs["description"]
     assert request_of(after, "gpu-a")["token"] != request_of(before, "gpu-a")["token"]
-    assert request_of(after, "gpu-a")["device"]["hostname"] == "gpu-a-g2"
+    assert request_of(after, "gpu-a")["device"]["hostname"] == "gpu-a-g3"
 
 
-def test_a_wiped_gateways_old_device_is_deleted() -> None:
-    # It would keep its prefixes and its place among the tailnet's devices. Only the stored `leave` knows its
-    # name, so a new generation replaces the join, and the old one goes first: both declare the same Node.
-    before = deployed(dev())["gpu-a-join"]
-    after = deployed(dev(("regions.1.machines.0.generation", 2)))["gpu-a-join"]
-    assert before.inputs.get("triggers") != after.inputs.get("triggers")
-    assert after.request.deleteBeforeReplace
+def test_a_wiped_gateways_old_devices_are_deleted() -> None:
+    # They would keep their prefixes and their places among the tailnet's devices.
+    assert request_of(deployed(dev()), "gpu-a")["device"]["replaces"] == []
+    third = deployed(dev(("regions.1.machines.0.generation", 3)))
+    assert request_of(third, "gpu-a")["device"]["replaces"] == ["gpu-a", "gpu-a-g2"]
 
 
 def test_the_device_that_leaves_with_a_cloud_gateway_is_the_one_that_its_pod_registered() -> None:
-    recording = deployed(on_ssh(("regions.0.machines.1.generation", 2)))
+    recording = deployed(elsewhere(("regions.0.machines.1.generation", 2)))
     pod = recording["hub-subnet-router-daemonset"].inputs["spec"]["template"]["spec"]
     name = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}["TS_HOSTNAME"]
-    assert request_of(recording, "hub-gw")["device"]["hostname"] == name.replace("$(NODE_NAME)", "hub-gw")
+    device = request_of(recording, "hub-gw")["device"]
+    assert device["hostname"] == name.replace("$(NODE_NAME)", "hub-gw")
+    # Its identity is in a Secret and outlives the machine.
+    assert device["replaces"] == []
 
 
 def test_ssh_compares_host_keys_and_takes_private_keys_from_the_agent_only() -> None:
-    for recording in (deployed(dev()), deployed(on_ssh())):
+    for recording in (deployed(dev()), deployed(elsewhere())):
         for command in recording.of("remote:Command").values():
             # Secret as a whole where the SDK says so; then its content is what counts.
             connection = command.inputs["connection"]
@@ -221,7 +223,7 @@ def test_ssh_compares_host_keys_and_takes_private_keys_from_the_agent_only() -> 
 
 
 def test_a_listed_machine_behind_another_is_reached_through_it() -> None:
-    connection = deployed(on_ssh())["tx-b-bootstrap"].inputs["connection"]
+    connection = deployed(elsewhere())["tx-b-bootstrap"].inputs["connection"]
     connection = getattr(connection, "value", connection)
     assert (connection["host"], connection["user"], connection["hostKey"]) == (
         "10.3.0.11",
@@ -232,11 +234,11 @@ def test_a_listed_machine_behind_another_is_reached_through_it() -> None:
 
 
 def test_a_login_that_is_not_root_uses_sudo_without_a_password() -> None:
-    command = deployed(on_ssh())["tx-a-bootstrap"]
+    command = deployed(elsewhere())["tx-a-bootstrap"]
     assert command.inputs["create"] == "sudo -n /bin/bash -s -- join"
     assert not command.request.deletedWith
 
 
 def test_listed_machines_need_no_provider_of_machines() -> None:
-    types = {item.type.split(":")[0] for item in deployed(on_ssh()).resources.values()}
+    types = {item.type.split(":")[0] for item in deployed(elsewhere()).resources.values()}
     assert types == {"pulumi", "tailspan", "command", "tailscale", "kubernetes"}

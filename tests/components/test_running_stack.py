@@ -8,9 +8,10 @@ import pulumi
 import pytest
 
 from config.schema import StackConfig
+from network.plan import plan_network
 from outputs import refuse_moved_addresses
 from tests.components.deploy import deploy, deployed, run
-from tests.components.stacks import dev, plan, west, with_region
+from tests.components.stacks import dev, with_west
 
 
 def exported(config: StackConfig) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def exported(config: StackConfig) -> dict[str, Any]:
 
 
 def judge(config: StackConfig, running: dict[str, Any]) -> None:
-    run(lambda: refuse_moved_addresses("dev", plan(config)), running=running, preview=True)
+    run(lambda: refuse_moved_addresses("dev", plan_network(config)), running=running, preview=True)
 
 
 def refusal(*edits: tuple[str, Any]) -> str:
@@ -77,5 +78,5 @@ def test_the_first_update_and_one_without_a_change_are_not_refused() -> None:
 
 
 def test_a_region_may_come_and_go() -> None:
-    judge(with_region(west(), 2), exported(dev()))
-    judge(dev(), exported(with_region(west(), 2)))
+    judge(with_west(), exported(dev()))
+    judge(dev(), exported(with_west()))

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from components.nodes import bootstrap_token
 from config.schema import StackConfig
+from network.plan import plan_network
 from tests.components.deploy import ADMIN_TOKEN, API_KEY, SEED, auth_key, deployed
 from tests.components.recording import Recording, texts
-from tests.components.stacks import TAILSCALE, dev, on_ssh, plan, west, with_region
-
-STACKS = {
-    "dev": dev(),
-    "three regions": with_region(west(), 2),
-    "ssh": on_ssh(),
-    "tailscale": dev(("tailnet", TAILSCALE)),
-}
-every_stack = pytest.mark.parametrize("config", STACKS.values(), ids=STACKS)
+from tests.components.stacks import dev, every_stack, with_west
 
 
 def secrets_of(config: StackConfig) -> set[str]:
     """Every secret value that is about in a run."""
-    nodes = [node for region in plan(config).regions for node in region.nodes]
+    nodes = [node for region in plan_network(config).regions for node in region.nodes]
     tokens = {bootstrap_token(SEED, node) for node in nodes if node.role != "control-plane"}
     keys = {auth_key(node.name) for node in nodes if node.role == "gateway"}
     return {API_KEY, SEED, ADMIN_TOKEN} | tokens | keys
@@ -76,9 +67,9 @@ def test_results_that_hold_credentials_are_encrypted() -> None:
 
 def test_a_preview_marks_the_same_inputs_as_secret() -> None:
     # Unknown values show nothing yet; those that are known must be marked already.
-    plain = state(deployed(dev(), preview=True), secrets=False)
-    assert {value for value in secrets_of(dev()) if value in plain} == set()
-    assert API_KEY in state(deployed(dev(), preview=True), secrets=True)
+    preview = deployed(with_west(), preview=True)
+    assert {value for value in secrets_of(with_west()) if value in state(preview, secrets=False)} == set()
+    assert API_KEY in state(preview, secrets=True)
 
 
 def test_of_the_stacks_outputs_the_kubeconfig_alone_is_secret() -> None:
@@ -89,7 +80,9 @@ def test_of_the_stacks_outputs_the_kubeconfig_alone_is_secret() -> None:
 def test_a_token_serves_one_machine_in_one_generation() -> None:
     older = dev()
     newer = dev(("regions.1.machines.0.generation", 2))
-    nodes = [node for config in (older, newer) for region in plan(config).regions for node in region.nodes]
+    nodes = [
+        node for config in (older, newer) for region in plan_network(config).regions for node in region.nodes
+    ]
     tokens = {(node.name, node.generation): bootstrap_token(SEED, node) for node in nodes}
     assert len(set(tokens.values())) == len(tokens) == 7
     for token in tokens.values():

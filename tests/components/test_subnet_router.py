@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from config.schema import StackConfig
+from network.plan import plan_network
 from tests.components.deploy import TAILNET_CA, auth_key, deploy, deployed
 from tests.components.recording import Recording
-from tests.components.stacks import TAILSCALE, dev, plan
+from tests.components.stacks import dev, elsewhere
 
 ROUTER = "hub-subnet-router"
 GATEWAYS = ["hub-gw-1", "hub-gw-2"]
@@ -67,7 +69,7 @@ def test_the_pod_is_on_the_hosts_network_and_stays_through_taints_and_outages(po
 
 def test_each_gateway_advertises_its_own_prefixes_without_a_blank(router: Recording) -> None:
     config = router[f"{ROUTER}-config"].inputs["data"]
-    for gateway in plan(dev()).hub.gateways:
+    for gateway in plan_network(dev()).hub.gateways:
         routes = config[gateway.name]
         assert not any(character.isspace() for character in routes)
         assert routes.split(",") == [str(prefix) for prefix in gateway.advertise]
@@ -141,21 +143,19 @@ def test_the_pods_start_after_all_that_they_read(router: Recording) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tailnet", "arguments"),
+    ("config", "arguments"),
     [
-        (None, {"--login-server=https://198.51.100.2"}),
         # headscale takes the tag from the key, and refuses to hear it twice.
-        (TAILSCALE, {"--advertise-tags=tag:tailspan-hub"}),
+        (dev(), {"--login-server=https://198.51.100.2"}),
+        (elsewhere(), {"--advertise-tags=tag:tailspan-hub"}),
     ],
     ids=["headscale", "tailscale"],
 )
 def test_the_tag_is_advertised_where_the_control_server_wants_it(
-    tailnet: dict[str, Any] | None, arguments: set[str]
+    config: StackConfig, arguments: set[str]
 ) -> None:
-    config = dev(("tailnet", tailnet)) if tailnet else dev()
     given = set(env_of(pod_of(deployed(config)))["TS_EXTRA_ARGS"].split())
-    special = {argument for argument in given if "login-server" in argument or "tags" in argument}
-    assert special == arguments
+    assert {argument for argument in given if "login-server" in argument or "tags" in argument} == arguments
 
 
 def test_a_private_ca_is_mounted_and_a_public_one_needs_nothing(pod: dict[str, Any]) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from components.tailnet import Tailnet, TailnetArgs
 from config.schema import StackConfig
+from network.plan import plan_network
 from network.tailnet_policy import tailnet_policy
 from tests.components.deploy import API_KEY, deploy, deployed, run
-from tests.components.stacks import TAILSCALE, dev, plan, west, with_region
+from tests.components.stacks import dev, elsewhere, every_stack
 
 GET_POLICY = "tailscale:index/getAcl:getAcl"
 VERIFY = dev(("tailnet.policy", "verify"))
@@ -28,7 +29,7 @@ def verify(policy: dict[str, Any], *, preview: bool = False) -> None:
 
     def program() -> None:
         key = pulumi.Output.secret(API_KEY)
-        Tailnet("tailnet", TailnetArgs(config=VERIFY.tailnet, plan=plan(VERIFY), api_key=key))
+        Tailnet("tailnet", TailnetArgs(config=VERIFY.tailnet, plan=plan_network(VERIFY), api_key=key))
 
     run(program, preview=preview, answers=answers(policy))
 
@@ -45,14 +46,13 @@ def snippet(message: str) -> Any:
 
 
 def complete(config: StackConfig = VERIFY) -> dict[str, Any]:
-    return tailnet_policy(plan(config))
+    return tailnet_policy(plan_network(config))
 
 
-@pytest.mark.parametrize("tailnet", [None, TAILSCALE], ids=["headscale", "tailscale"])
-def test_a_key_is_for_one_gateway_one_use_one_tag_and_one_hour(tailnet: dict[str, Any] | None) -> None:
-    config = with_region(west(), 2) if tailnet is None else dev(("tailnet", tailnet))
+@every_stack
+def test_a_key_is_for_one_gateway_one_use_one_tag_and_one_hour(config: StackConfig) -> None:
     keys = deployed(config).of("TailnetKey")
-    gateways = [node for region in plan(config).regions for node in region.gateways]
+    gateways = [node for region in plan_network(config).regions for node in region.gateways]
     assert keys.keys() == {f"{node.name}-key" for node in gateways}
     for node in gateways:
         inputs = keys[f"{node.name}-key"].inputs
@@ -74,13 +74,13 @@ def test_a_key_is_made_after_the_policy_names_its_tags_owner() -> None:
 
 def test_an_own_policy_is_the_plans_and_destroy_does_not_open_the_tailnet() -> None:
     policy = deployed(dev())["tailnet-policy"]
-    assert json.loads(policy.inputs["acl"]) == tailnet_policy(plan(dev()))
+    assert json.loads(policy.inputs["acl"]) == tailnet_policy(plan_network(dev()))
     assert policy.inputs["resetAclOnDestroy"] is False
     assert policy.request.retainOnDelete
 
 
 def test_somebodys_hosted_policy_is_protected_and_a_headscale_of_ones_own_goes_with_the_stack() -> None:
-    assert deployed(dev(("tailnet", TAILSCALE)))["tailnet-policy"].protect
+    assert deployed(elsewhere())["tailnet-policy"].protect
     assert not deployed(dev())["tailnet-policy"].protect
 
 
@@ -88,7 +88,7 @@ def test_the_api_is_called_where_the_tailnet_lives() -> None:
     own = deployed(dev())["tailnet-api"]
     assert own.inputs["baseUrl"] == "https://198.51.100.2"
     assert own.secret("apiKey") == API_KEY
-    hosted = deployed(dev(("tailnet", TAILSCALE)))["tailnet-api"].inputs
+    hosted = deployed(elsewhere())["tailnet-api"].inputs
     assert hosted["tailnet"] == "example.com"
     assert "baseUrl" not in hosted
 

@@ -252,3 +252,19 @@ def test_a_malformed_token_is_refused_and_not_shown(server: FakeServer, token: s
     with pytest.raises(OpsError) as failure:
         v1.join(stdin(server, token=token))
     assert token not in str(failure.value)
+
+
+def test_a_new_generation_takes_the_former_devices_away_once_it_is_ready(server: FakeServer) -> None:
+    former = {"id": "7", "name": "gpu-a", "tags": ["tag:tailspan-gpu"]}
+    current = {"id": "8", "name": "gpu-a-g2", "tags": ["tag:tailspan-gpu"]}
+
+    def both(fake: FakeServer, method: str, path: str, body: Json | None) -> tuple[int, Json] | None:
+        if (method, path) == ("GET", "/api/v1/node"):
+            return 200, {"nodes": [former, current]}
+        return kubelet(fake, method, path, body)
+
+    server.hook = both
+    tailnet = {"kind": "headscale", "url": server.url, "api_key": "k"}
+    v1.join(stdin(server) | {"device": {"tailnet": tailnet, "hostname": "gpu-a-g2", "replaces": ["gpu-a"]}})
+    deletes = [path for method, path in server.log if method == "DELETE"]
+    assert deletes == [SECRET, "/api/v1/node/7"]

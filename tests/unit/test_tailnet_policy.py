@@ -36,9 +36,9 @@ def allowed(policy: dict[str, Any], source: IPv4Network | str, target: IPv4Netwo
 
 def _names(subjects: list[str], wanted: str) -> bool:
     """A subject names itself, and a range everything inside it."""
-    if wanted.startswith("tag:"):
+    if wanted.startswith("tag:") or wanted in subjects:
         return wanted in subjects
-    ranges = [IPv4Network(subject) for subject in subjects if not subject.startswith("tag:")]
+    ranges = [IPv4Network(subject) for subject in subjects if subject[0].isdigit()]
     return any(IPv4Network(wanted).subnet_of(outer) for outer in ranges)
 
 
