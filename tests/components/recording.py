@@ -33,11 +33,15 @@ class Resource:
     # The rarer options, as the SDK sends them.
     request: Any = field(repr=False, compare=False)
 
+    def value(self, key: str) -> Any:
+        """An input, secret or not."""
+        value = self.inputs[key]
+        return value.value if isinstance(value, Secret) else value
+
     def secret(self, key: str) -> Any:
         """The value of an input that must be a secret."""
-        value = self.inputs[key]
-        assert isinstance(value, Secret), f"{self.name}: {key} is not a secret"
-        return value.value
+        assert isinstance(self.inputs[key], Secret), f"{self.name}: {key} is not a secret"
+        return self.value(key)
 
 
 @dataclass

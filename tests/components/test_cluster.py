@@ -74,7 +74,7 @@ def test_a_token_may_file_requests_and_nobody_approves_them_but_the_operator(rec
 
 
 def test_the_control_planes_script_makes_the_cluster_of_the_stack(recording: Recording) -> None:
-    files = written_by(recording["hub-cp-1-bootstrap"].secret("stdin"))
+    files = written_by(recording["hub-cp-1-bootstrap"].value("stdin"))
     documents = list(yaml.safe_load_all(files["/etc/tailspan/kubeadm.yaml"]))
     cluster = next(item for item in documents if item["kind"] == "ClusterConfiguration")
     assert cluster["kubernetesVersion"] == "v1.33.1"

@@ -30,7 +30,7 @@ def test_gateways_open_what_the_file_lists_and_ssh_to_the_operator(name: str) ->
 
 
 def test_a_region_opens_what_itself_lists_and_nothing_of_another() -> None:
-    edits = (
+    edits: tuple[tuple[str, Any], ...] = (
         ("regions.0.gateway_firewall.0.source", "192.0.2.128/25"),
         ("regions.1.gateway_firewall", []),
     )

@@ -67,9 +67,8 @@ def test_the_control_plane_is_protected_and_nothing_else_of_a_region() -> None:
 
 
 def test_a_control_plane_on_a_listed_machine_and_somebodys_policy_file_are_protected_too() -> None:
-    assert {item.name for item in deployed(elsewhere()).resources.values() if item.protect} == {
-        "hub-cp-bootstrap"
-    }
+    protected = {item.name for item in deployed(elsewhere()).resources.values() if item.protect}
+    assert protected == {"hub-cp-bootstrap", "tailnet-policy"}
 
 
 # A node of every region may talk to the new one, and the address map is all regions' map.
@@ -81,7 +80,7 @@ def test_a_third_region_changes_nothing_of_the_others(position: int) -> None:
     before, after = deployed(dev()), deployed(with_west(position))
     assert differences(before, after) == SHARED
     added = after.resources.keys() - before.resources.keys()
-    assert added == after.below("west") | {"west", "west-network"}
+    assert added == after.below("west") | {"west"}
 
 
 def test_a_machine_more_is_announced_to_its_own_region_only() -> None:

@@ -27,7 +27,7 @@ def three() -> Recording:
 
 
 def script_of(recording: Recording, node: str) -> str:
-    return str(recording[f"{node}-bootstrap"].secret("stdin"))
+    return str(recording[f"{node}-bootstrap"].value("stdin"))
 
 
 def request_of(recording: Recording, node: str) -> dict[str, Any]:
@@ -213,9 +213,7 @@ def test_the_device_that_leaves_with_a_cloud_gateway_is_the_one_that_its_pod_reg
 def test_ssh_compares_host_keys_and_takes_private_keys_from_the_agent_only() -> None:
     for recording in (deployed(dev()), deployed(elsewhere())):
         for command in recording.of("remote:Command").values():
-            # Secret as a whole where the SDK says so; then its content is what counts.
-            connection = command.inputs["connection"]
-            connection = getattr(connection, "value", connection)
+            connection = command.value("connection")
             for hop in filter(None, (connection, connection.get("proxy"))):
                 assert str(hop["hostKey"]).startswith("ssh-ed25519 ")
                 assert not {"privateKey", "password", "privateKeyPassword"} & hop.keys()
@@ -223,8 +221,7 @@ def test_ssh_compares_host_keys_and_takes_private_keys_from_the_agent_only() -> 
 
 
 def test_a_listed_machine_behind_another_is_reached_through_it() -> None:
-    connection = deployed(elsewhere())["tx-b-bootstrap"].inputs["connection"]
-    connection = getattr(connection, "value", connection)
+    connection = deployed(elsewhere())["tx-b-bootstrap"].value("connection")
     assert (connection["host"], connection["user"], connection["hostKey"]) == (
         "10.3.0.11",
         "ubuntu",

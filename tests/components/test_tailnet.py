@@ -19,19 +19,18 @@ GET_POLICY = "tailscale:index/getAcl:getAcl"
 VERIFY = dev(("tailnet.policy", "verify"))
 
 
-def answers(policy: dict[str, Any]) -> dict[str, dict[str, str]]:
-    text = json.dumps(policy)
+def answers(text: str) -> dict[str, dict[str, str]]:
     return {GET_POLICY: {"json": text, "hujson": text, "id": "policy"}}
 
 
-def verify(policy: dict[str, Any], *, preview: bool = False) -> None:
+def verify(policy: dict[str, Any] | None, *, preview: bool = False) -> None:
     """The Tailnet alone, in a tailnet whose policy file this is."""
 
     def program() -> None:
         key = pulumi.Output.secret(API_KEY)
         Tailnet("tailnet", TailnetArgs(config=VERIFY.tailnet, plan=plan_network(VERIFY), api_key=key))
 
-    run(program, preview=preview, answers=answers(policy))
+    run(program, preview=preview, answers=answers("" if policy is None else json.dumps(policy)))
 
 
 def refusal(policy: dict[str, Any]) -> str:
@@ -94,7 +93,7 @@ def test_the_api_is_called_where_the_tailnet_lives() -> None:
 
 
 def test_verify_reads_the_policy_by_the_stacks_own_provider_and_writes_nothing() -> None:
-    recording = deploy(VERIFY, answers=answers(complete()))
+    recording = deploy(VERIFY, answers=answers(json.dumps(complete())))
     assert recording.calls == [(GET_POLICY, "tailnet-api")]
     assert recording.of("Acl") == {}
     assert recording.resources.keys() == deployed(dev()).resources.keys() - {"tailnet-policy"}
@@ -133,6 +132,13 @@ def test_verify_names_exactly_what_is_missing(lost: str, key: Any) -> None:
 def test_verify_refuses_in_a_preview_already() -> None:
     with pytest.raises(pulumi.RunError, match="lacks what this stack needs"):
         verify({}, preview=True)
+
+
+def test_only_a_preview_may_go_without_the_policy_file() -> None:
+    # An offline preview has nobody to ask. An update that took an empty answer for consent would verify nothing.
+    verify(None, preview=True)
+    with pytest.raises((pulumi.RunError, ValueError)):
+        verify(None)
 
 
 def test_verify_refuses_a_range_that_is_approved_for_another_tag() -> None:
