@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from network.plan import NetworkPlan, NodePlan, RegionPlan
 
 CILIUM_VERSION = "1.18.4"
+CILIUM_REPOSITORY = "https://helm.cilium.io"
+# Set by the operator on every node: which pod network its region has.
+CNI_LABEL = "tailspan.dev/cni"
 
 
 def plain_conflist(node: NodePlan) -> str:
@@ -26,28 +30,30 @@ def plain_conflist(node: NodePlan) -> str:
     return json.dumps(conflist, indent=2) + "\n"
 
 
-def cilium_values(region: RegionPlan, plan: NetworkPlan, device: str) -> dict[str, Any]:
+def cilium_values(regions: Sequence[RegionPlan], plan: NetworkPlan) -> dict[str, Any]:
     """
-    Values of the chart cilium/cilium: native routing everywhere, no overlay inside the tunnel. `devices` and `MTU`
-    are explicit: left alone, Cilium takes tailscale0 within seconds and gives every pod its MTU of 1280.
-
-    >>> cilium_values(region, plan, "eth0")["routingMode"]
-    'native'
+    Values of the chart cilium/cilium for the regions that use it: native routing everywhere, no overlay inside the
+    tunnel. `devices` and `MTU` are explicit: left alone, Cilium takes tailscale0 within seconds and gives every pod
+    its MTU of 1280.
     """
     return {
         "routingMode": "native",
+        # One CIDR for all regions: pods outside it would be masqueraded.
         "ipv4NativeRoutingCIDR": str(plan.pod_supernet),
-        "autoDirectNodeRoutes": region.reach == "lan",
+        "autoDirectNodeRoutes": all(region.reach == "lan" for region in regions),
         # Nodes of other regions are not on this LAN: their routes come from the gateways.
         "directRoutingSkipUnreachable": True,
-        "devices": device,
-        "MTU": 1500,
+        "devices": " ".join(sorted({region.lan_device for region in regions})),
+        "MTU": min(region.lan_mtu for region in regions),
         "ipam": {"mode": "kubernetes"},
+        "k8s": {"requireIPv4PodCIDR": True},
         "enableIPv4Masquerade": True,
         "bpf": {"masquerade": False},
         "kubeProxyReplacement": False,
-        "nodeSelector": {"topology.kubernetes.io/region": region.name},
-        "k8s": {"requireIPv4PodCIDR": True},
-        "cni": {"exclusive": True},
+        # Gateways run tailscaled >= 1.98, which breaks Cilium's L7 proxy on its host (cilium/cilium#48706).
+        "l7Proxy": False,
+        "nodeSelector": {CNI_LABEL: "cilium"},
+        "operator": {"replicas": 1, "nodeSelector": {CNI_LABEL: "cilium"}},
+        "envoy": {"enabled": False},
         "hubble": {"enabled": True, "relay": {"enabled": False}, "ui": {"enabled": False}},
     }

@@ -7,6 +7,7 @@ import pulumi_kubernetes as kubernetes
 
 from bootstrap.gateway import NAMESPACE as GATEWAY_NAMESPACE
 from bootstrap.script import control_plane_script
+from components.cilium import cilium_release
 from components.cluster import (
     ClusterAccess,
     decode_credentials,
@@ -39,6 +40,7 @@ class CloudRegion(pulumi.ComponentResource):
         self._open_firewalls()
         machines = {node.name: self._machine(node.name) for node in args.plan.nodes}
         self.cluster = self._control_plane(machines[args.plan.control_plane[0].name])
+        cilium_release(args.cluster.plan, self.cluster.provider, self)
         joins = self._join_nodes(machines)
         namespace = kubernetes.core.v1.Namespace(
             "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
@@ -90,6 +92,9 @@ class CloudRegion(pulumi.ComponentResource):
             kubeconfig=kubeconfig,
             # A renewed credential is not another cluster; without this it would replace every object.
             cluster_identifier=args.cluster.endpoint,
+            # Names of ConfigMaps and Secrets stand in manifests on machines: their data changes in place.
+            enable_config_map_mutable=True,
+            enable_secret_mutable=True,
             opts=self._child,
         )
         return ClusterAccess(

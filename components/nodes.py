@@ -11,6 +11,7 @@ from typing import Any
 import pulumi
 from pulumi_command import local, remote
 
+from bootstrap.cni import CNI_LABEL
 from bootstrap.script import Cluster, Join, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
@@ -33,6 +34,7 @@ def node_labels(node: NodePlan, region: RegionPlan) -> dict[str, str]:
         "node-restriction.kubernetes.io/tailspan-region": region.name,
         "node-restriction.kubernetes.io/tailspan-role": node.role,
         "tailspan.dev/role": node.role,
+        CNI_LABEL: region.cni,
     }
     if node.gpu:
         labels["tailspan.dev/gpu"] = node.gpu.type
@@ -114,7 +116,8 @@ class NodeFactory:
             f"{node.name}-join",
             create="python -m ops v1 join",
             update="python -m ops v1 update",
-            delete="python -m ops v1 leave",
+            # The control plane's node goes with its machine: nobody would be left to drain it.
+            delete=None if node.role == "control-plane" else "python -m ops v1 leave",
             stdin=secret(request),
             logging=local.Logging.STDERR,
             add_previous_output_in_env=False,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from config.values import (
     Address,
+    DeviceName,
     DnsName,
     HostKey,
     HttpsUrl,
@@ -181,6 +182,9 @@ class _RegionConfig(Model):
     node_cidr: Network = Field(examples=["10.1.0.0/24"])
     pod_cidr: Network = Field(examples=["10.129.0.0/16"])
     cni: Cni = Field(examples=["plain"])
+    # The machines' interface to their LAN and its MTU: Cilium is told both, or it would take the tunnel's.
+    lan_device: DeviceName = "eth0"
+    lan_mtu: int = Field(default=1500, ge=1280, le=9000, examples=[1500])
     gateway_firewall: tuple[FirewallRule, ...] = ()
 
 

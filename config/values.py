@@ -170,3 +170,6 @@ RegistryPrefix = Annotated[str, AfterValidator(_registry_prefix)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 Port = Annotated[int, AfterValidator(_open_port)]
 MachineType = Annotated[str, Field(min_length=1, max_length=100)]
+
+# As Linux allows it (net/core/dev.c: dev_valid_name), without what a shell or a chart value could misread.
+DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$", examples=["eth0"])]

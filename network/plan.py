@@ -60,6 +60,8 @@ class RegionPlan:
     tag: str
     reach: Reach
     cni: Cni
+    lan_device: str
+    lan_mtu: int
     nodes: tuple[NodePlan, ...]
     gateway_firewall: tuple[FirewallRule, ...]
 
@@ -170,6 +172,8 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         tag=region_tag(region.name),
         reach="lan" if region.provider.lan == "l2" else "tunnel",
         cni=region.cni,
+        lan_device=region.lan_device,
+        lan_mtu=region.lan_mtu,
         nodes=nodes,
         gateway_firewall=region.gateway_firewall,
     )
