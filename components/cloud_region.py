@@ -78,7 +78,7 @@ class CloudRegion(pulumi.ComponentResource):
     def _control_plane(self, machine: Machine) -> ClusterAccess:
         args = self._args
         node = args.plan.control_plane[0]
-        script = pulumi.Output.from_input(control_plane_script(args.cluster, args.plan, node))
+        script = secret(pulumi.Output.from_input(control_plane_script(args.cluster, args.plan, node)))
         command = run_script(machine, script, self, protect=True)
         address: pulumi.Input[str] = (
             machine.public_address if args.access.api == "public" else str(node.node_ip)

@@ -16,6 +16,7 @@ from config.values import (
     DnsName,
     HostKey,
     HttpsUrl,
+    LabelValue,
     MachineType,
     Name,
     Network,
@@ -118,7 +119,8 @@ class SshProvider(Model):
 class GpuConfig(Model):
     """What a machine is rented for."""
 
-    type: str = Field(min_length=1, max_length=40, examples=["H100"])
+    # Becomes a node's label, hence the characters of a Kubernetes label value.
+    type: LabelValue = Field(examples=["H100-80GB"])
     count: int = Field(ge=1, le=64, examples=[8])
     usd_per_hour: float = Field(ge=0, examples=[1.9])
 

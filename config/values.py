@@ -153,6 +153,21 @@ def _https_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _label_value(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", value):
+        raise ValueError(
+            "cannot be the value of a node label; write letters, digits, '-', '_' and '.', for example H100-80GB"
+        )
+    return value
+
+
+def _device_name(value: str) -> str:
+    # As Linux allows it (net/core/dev.c: dev_valid_name), without what a shell or a chart value could misread.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", value):
+        raise ValueError("is not a network interface; write its name as `ip link` shows it, for example eth0")
+    return value
+
+
 def _open_port(value: int) -> int:
     if not 1 <= value <= 65535:
         raise ValueError("is not a port; write a number from 1 to 65535")
@@ -170,6 +185,5 @@ RegistryPrefix = Annotated[str, AfterValidator(_registry_prefix)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 Port = Annotated[int, AfterValidator(_open_port)]
 MachineType = Annotated[str, Field(min_length=1, max_length=100)]
-
-# As Linux allows it (net/core/dev.c: dev_valid_name), without what a shell or a chart value could misread.
-DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$", examples=["eth0"])]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
+DeviceName = Annotated[str, AfterValidator(_device_name)]

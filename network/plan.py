@@ -125,7 +125,9 @@ def plan_network(config: StackConfig) -> NetworkPlan:
         raise NetworkPlanError(found)
     kubernetes = config.kubernetes
     regions = tuple(
-        _plan_region(region, drafts[id(region)], kubernetes.node_pod_prefix) for region in config.regions
+        _plan_region(region, drafts[id(region)], kubernetes.node_pod_prefix)
+        # The hub, then by name: the order of the file must not show anywhere.
+        for region in sorted(config.regions, key=lambda region: (region.kind != "cloud", region.name))
     )
     return NetworkPlan(
         regions=regions,

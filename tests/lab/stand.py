@@ -172,7 +172,9 @@ def tailnet_devices() -> dict[str, Json]:
 
 def tailscale(machine: str, words: str) -> str:
     """The CLI in the container of a gateway, as somebody with root on its machine runs it."""
-    enter = 'nsenter -t "$(pgrep -ox tailscaled)" -m -- /usr/local/bin/tailscale --socket=/tmp/tailscaled.sock'
+    enter = (
+        'nsenter -t "$(pgrep -ox tailscaled)" -m -- /usr/local/bin/tailscale --socket=/tmp/tailscaled.sock'
+    )
     return console(machine, f"{enter} {words}")
 
 
@@ -185,8 +187,9 @@ class Stand:
 
     source: Path
     logs: Path
-    first_up: Ran | None = None
-    seen_arguments: set[str] = field(default_factory=set)
+    # Not shown when a test fails: a leak would be in them.
+    first_up: Ran | None = field(default=None, repr=False)
+    seen_arguments: set[str] = field(default_factory=set, repr=False)
 
     @property
     def files(self) -> Files:
@@ -210,7 +213,7 @@ class Stand:
 
     def run(self, verb: str, *, timeout: float) -> Ran:
         log = self.logs / f"{verb}-{len(list(self.logs.iterdir()))}.log"
-        return command([Path(__file__).with_name("drive.py"), self.source, verb, STACK], log, timeout)
+        return command(["-m", "tests.lab.drive", self.source, verb, STACK], log, timeout)
 
     def up(self, *, timeout: float = 240) -> Ran:
         done = self.run("up", timeout=timeout)
