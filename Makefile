@@ -2,7 +2,7 @@
 # `make preview` and `make test-fast` need neither root nor an account.
 PYTHON := .venv/bin/python
 STACK ?= dev
-.PHONY: up down status check shell preview test test-fast lint clean setup setup-dev
+.PHONY: up down status check figures shell preview test test-fast lint clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -16,6 +16,10 @@ status: setup
 
 check: setup
 	@$(PYTHON) -m check --stack $(STACK) $(ARGS)
+
+figures: setup-dev
+	$(PYTHON) -m tools lab
+	@$(PYTHON) -m lab.figures
 
 shell: setup
 	@$(PYTHON) -m lab shell $(M)

@@ -37,15 +37,6 @@ def join(kube: Kube, spec: NodeSpec, token: str | None, timeout: float) -> None:
     until_answered(lambda: kube.patch(spec.path, mark), deadline, f"node {spec.name}: step 'record the join'")
 
 
-def announce(kube: Kube, spec: NodeSpec, token: str, timeout: float) -> None:
-    """What `join` begins with, before the machine starts: a kubelet refused once comes back much later."""
-    deadline = Deadline(timeout)
-    step = f"node {spec.name}: step 'declare at {kube.server}'"
-    node = until_answered(lambda: declare(kube, spec), deadline, step, forbidden_for=30)
-    if not _is_this_machine(node, token.partition(".")[0]):
-        Admission(kube, spec, token, node, deadline).offer_token()
-
-
 def _is_this_machine(node: Json, token_id: str) -> bool:
     """A Ready node that joined with another token may be the shadow of a machine wiped seconds ago."""
     return is_ready(node) and annotation(node, JOINED_WITH) in (None, token_id)

@@ -16,7 +16,6 @@ from ops.drain import leave as leave_cluster
 from ops.drain import refusal
 from ops.errors import OpsError
 from ops.http import Json
-from ops.join import announce as announce_node
 from ops.join import join as join_cluster
 from ops.kube import Kube, credentials
 from ops.node import CONTROL_PLANE, NodeSpec
@@ -27,15 +26,6 @@ TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 def secret(_: Json) -> Json:
     """A seed for a machine's secrets."""
     return {"seed": secrets.token_hex(32)}
-
-
-def announce(request: Json) -> Json:
-    """Optional, before the machine starts: the first part of `join`."""
-    node, token = _node(request), _token(request)
-    if token is None:
-        raise OpsError("token: missing; only a machine that joins with one can be announced")
-    announce_node(_kube(request), node, token, _ready_timeout(request))
-    return {"node": node.name}
 
 
 def join(request: Json) -> Json:
@@ -70,7 +60,6 @@ def device_delete(request: Json) -> Json:
 
 VERBS: Mapping[str, Callable[[Json], Json]] = {
     "secret": secret,
-    "announce": announce,
     "join": join,
     "update": join,
     "leave": leave,

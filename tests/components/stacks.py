@@ -23,11 +23,16 @@ def west() -> dict[str, Any]:
     return region
 
 
-def with_west(position: int = 2) -> StackConfig:
-    """The dev stack and a third region, at a place of the list."""
+def with_west() -> StackConfig:
+    """The dev stack and a third region, not at the end of the list."""
     data = stack_data()
-    data["regions"].insert(position, west())
+    data["regions"].insert(1, west())
     return StackConfig.model_validate(data)
+
+
+def private_api() -> StackConfig:
+    """An API server that is reached through the tailnet; SSH from two places."""
+    return dev(("access.api", "tailnet"), ("access.allow", ["198.51.100.1/32", "192.0.2.0/28"]))
 
 
 def reordered() -> StackConfig:
@@ -38,7 +43,10 @@ def reordered() -> StackConfig:
 
 
 def elsewhere(*edits: tuple[str, Any]) -> StackConfig:
-    """Nothing of the lab: machines that exist already, and a tailnet at Tailscale."""
+    """
+    Nothing of the lab: machines that exist already, one of them wiped once, Cilium in the GPU region, a tailnet at
+    Tailscale.
+    """
     hub = {
         "name": "hub",
         "kind": "cloud",
@@ -50,10 +58,10 @@ def elsewhere(*edits: tuple[str, Any]) -> StackConfig:
         "cni": "plain",
         "machines": [
             _listed("hub-cp", "10.0.0.10", control_plane=True, address="198.51.100.20"),
-            _listed("hub-gw", "10.0.0.20", gateway=True, address="198.51.100.21"),
+            _listed("hub-gw", "10.0.0.20", gateway=True, address="198.51.100.21", generation=2),
         ],
     }
-    regions = ("regions", [hub, ssh_region()])
+    regions = ("regions", [hub, ssh_region(cni="cilium", lan_device="ens3")])
     return stack(regions, ("tailnet", HOSTED_TAILNET), ("access.ssh.user", "ubuntu"), *edits)
 
 

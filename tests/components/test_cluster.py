@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import yaml
 
 from components.cluster import operator_kubeconfig
+from config.schema import StackConfig
 from tests.components.deploy import ADMIN_CONF, ADMIN_TOKEN, PUBLIC_IP, deployed
 from tests.components.node_scripts import written_by
 from tests.components.recording import Recording
-from tests.components.stacks import dev, elsewhere
+from tests.components.stacks import dev, elsewhere, private_api
 
 
 @pytest.fixture
@@ -24,17 +26,12 @@ def kubeconfig(recording: Recording) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("edits", "address"),
-    [
-        ([], PUBLIC_IP),
-        ([("access.api", "tailnet")], "10.0.0.10"),
-    ],
-    ids=["public", "tailnet"],
+    ("stack", "address"), [(dev(), PUBLIC_IP), (private_api(), "10.0.0.10")], ids=["public", "tailnet"]
 )
 def test_the_kubeconfig_holds_the_reachable_address_and_the_name_in_the_certificate(
-    edits: list[tuple[str, Any]], address: str
+    stack: StackConfig, address: str
 ) -> None:
-    config = kubeconfig(deployed(dev(*edits)))
+    config = kubeconfig(deployed(stack))
     assert config["clusters"][0]["cluster"] == {
         "server": f"https://{address}:6443",
         "tls-server-name": "api.dev.tailspan.internal",
@@ -80,6 +77,29 @@ def test_the_control_planes_script_makes_the_cluster_of_the_stack(recording: Rec
     assert cluster["kubernetesVersion"] == "v1.33.1"
     assert cluster["controlPlaneEndpoint"] == "api.dev.tailspan.internal:6443"
     assert "/etc/kubernetes/bootstrap-kubelet.conf" not in files
+
+
+def test_data_that_manifests_refer_to_by_name_changes_in_place(recording: Recording) -> None:
+    # Otherwise a new route would be a new ConfigMap, and the old one's name is in use.
+    provider = recording["hub-cluster"].inputs
+    assert (provider["enableConfigMapMutable"], provider["enableSecretMutable"]) == ("true", "true")
+
+
+def test_cilium_is_installed_for_the_regions_that_ask_for_it_only(recording: Recording) -> None:
+    assert recording.of(":Release") == {}
+    asked = deployed(elsewhere())
+    release = asked["cilium"]
+    assert (release.inputs["chart"], release.provider) == ("cilium", "hub-cluster")
+    # Awaited, it would hang for as long as one remote machine is dead.
+    assert release.inputs["skipAwait"] is True
+    labels = {
+        name: json.loads(asked[f"{name}-join"].secret("stdin"))["node"]["labels"]
+        for name in ("hub-gw", "tx-a", "tx-b")
+    }
+    selector = release.inputs["values"]["nodeSelector"]
+    selected = {name for name, given in labels.items() if selector.items() <= given.items()}
+    assert selected == {"tx-a", "tx-b"}
+    assert release.inputs["values"]["devices"] == "ens3"
 
 
 def test_every_region_answers_dns_itself(recording: Recording) -> None:

@@ -142,10 +142,11 @@ def test_a_gpu_that_kubernetes_would_refuse_as_a_label_is_refused_in_the_file(ki
 def test_what_the_state_stores_for_a_delete_is_the_versioned_entry_point(three: Recording) -> None:
     for node in NODES:
         command = three[f"{node}-join"].inputs
-        verbs = {
-            step: command[step].removeprefix("python -m ops v1 ") for step in ("create", "update", "delete")
-        }
-        assert verbs == {"create": "join", "update": "update", "delete": "leave"}
+        steps = ("create", "update", "delete")
+        verbs = {step: command[step].removeprefix("python -m ops v1 ") for step in steps if step in command}
+        # Nobody would be left to drain the control plane's node: it goes with its machine.
+        leaves = {} if node == "hub-cp-1" else {"delete": "leave"}
+        assert verbs == {"create": "join", "update": "update"} | leaves
         assert set(verbs.values()) <= VERBS.keys()
 
 
@@ -201,7 +202,7 @@ def test_a_wiped_gateways_old_devices_are_deleted() -> None:
 
 
 def test_the_device_that_leaves_with_a_cloud_gateway_is_the_one_that_its_pod_registered() -> None:
-    recording = deployed(elsewhere(("regions.0.machines.1.generation", 2)))
+    recording = deployed(elsewhere())
     pod = recording["hub-subnet-router-daemonset"].inputs["spec"]["template"]["spec"]
     name = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}["TS_HOSTNAME"]
     device = request_of(recording, "hub-gw")["device"]

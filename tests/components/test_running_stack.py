@@ -30,8 +30,7 @@ def refusal(*edits: tuple[str, Any]) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
-def test_the_build_of_a_stack_fails_when_a_running_regions_range_moved(preview: bool) -> None:
+def test_a_preview_of_the_stack_fails_when_a_running_regions_range_moved() -> None:
     moved = dev(
         ("regions.1.node_cidr", "10.9.0.0/24"),
         (
@@ -42,7 +41,7 @@ def test_the_build_of_a_stack_fails_when_a_running_regions_range_moved(preview: 
         ),
     )
     with pytest.raises(pulumi.RunError, match=r"region gpu: node_cidr is 10\.1\.0\.0/24 on its machines"):
-        deploy(moved, running=exported(dev()), preview=preview)
+        deploy(moved, running=exported(dev()), preview=True)
 
 
 def test_another_pod_range_for_a_running_region_is_refused() -> None:

@@ -97,7 +97,7 @@ def until(what: str, look: Callable[[], T], within: float, every: float = 0.3) -
         try:
             found = look()
         except (AssertionError, RuntimeError) as problem:
-            trouble = str(problem)
+            trouble = str(problem)[-1500:]
         if found:
             return found
         assert time.monotonic() < deadline, f"{what}: not within {within:.0f} s; last: {trouble or found}"

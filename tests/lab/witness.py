@@ -56,9 +56,11 @@ def sees(caller: str, called: str, *, within: float = 40) -> None:
         running = pods()
         assert {caller, called} <= running.keys(), f"running: {sorted(running)}"
         source, target = running[caller], running[called]["status"]["podIP"]
-        question = ["wget", "-qO-", "-T3", f"http://{target}:{PORT}/clientip"]
-        name = source["metadata"]["name"]
-        answer = kubectl("exec", "-n", NAMESPACE, name, "--", "timeout", "5", *question, timeout=15).strip()
+        # busybox' wget has a -T, but it crashes.
+        question = ["timeout", "5", "wget", "-qO-", f"http://{target}:{PORT}/clientip"]
+        answer = kubectl(
+            "exec", "-n", NAMESPACE, source["metadata"]["name"], "--", *question, timeout=15
+        ).strip()
         assert answer.rpartition(":")[0] == source["status"]["podIP"], f"{called} saw {answer}"
         return True
 

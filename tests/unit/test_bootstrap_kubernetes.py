@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap.cni import cilium_values, plain_conflist
+from bootstrap.cni import CNI_LABEL, cilium_values, plain_conflist
 from bootstrap.connector import connector_pod, routes
 from bootstrap.gateway import Tailnet
 from bootstrap.images import Images
@@ -152,19 +152,33 @@ def test_the_plain_network_gives_pods_the_nodes_range_and_never_masquerades() ->
     assert bridge["ipam"]["ranges"] == [[{"subnet": "10.129.12.0/24"}]]
 
 
+def cilium(*edits: tuple[str, Any]) -> dict[str, Any]:
+    plan = plan_network(stack(("regions.1.cni", "cilium"), *edits))
+    return cilium_values([region for region in plan.regions if region.cni == "cilium"], plan)
+
+
 @pytest.mark.parametrize(("lan", "direct"), [("l2", True), ("routed", False)])
-def test_cilium_routes_natively_on_a_named_device_with_a_fixed_mtu(lan: str, direct: bool) -> None:
-    plan = plan_network(stack(("regions.1.provider.lan", lan), ("regions.1.cni", "cilium")))
-    values = cilium_values(plan.region("gpu"), plan, "eth0")
+def test_cilium_routes_natively_and_to_neighbours_where_there_are_some(lan: str, direct: bool) -> None:
+    values = cilium(("regions.1.provider.lan", lan))
     assert values["routingMode"] == "native"
     assert values["ipv4NativeRoutingCIDR"] == "10.128.0.0/9"
-    # Left alone, Cilium takes tailscale0 and its MTU of 1280.
-    assert (values["devices"], values["MTU"]) == ("eth0", 1500)
     assert values["autoDirectNodeRoutes"] is direct
     assert values["directRoutingSkipUnreachable"] is True
     assert values["ipam"] == {"mode": "kubernetes"}
-    assert values["nodeSelector"] == {"topology.kubernetes.io/region": "gpu"}
     assert "tunnelProtocol" not in values
+
+
+def test_cilium_is_told_its_devices_and_its_mtu() -> None:
+    # Left alone it takes tailscale0, and its MTU of 1280 for every pod.
+    assert (cilium()["devices"], cilium()["MTU"]) == ("eth0", 1500)
+    edits = [("regions.0.cni", "cilium"), ("regions.0.lan_device", "ens4"), ("regions.0.lan_mtu", 1460)]
+    both = cilium(*edits)
+    assert (both["devices"].split(), both["MTU"]) == (["ens4", "eth0"], 1460)
+
+
+def test_cilium_runs_where_it_is_asked_for() -> None:
+    values = cilium()
+    assert values["nodeSelector"] == values["operator"]["nodeSelector"] == {CNI_LABEL: "cilium"}
 
 
 @pytest.mark.parametrize(

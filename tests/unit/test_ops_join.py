@@ -136,16 +136,6 @@ def test_a_control_plane_joins_without_a_token(server: FakeServer) -> None:
     assert server.log == [("GET", NODE)]
 
 
-def test_announcing_first_only_declares_and_offers_the_token(server: FakeServer) -> None:
-    assert v1.announce(stdin(server)) == {"node": "gpu-a"}
-    assert server.objects[NODE]["spec"]["podCIDR"] == "10.129.10.0/24"
-    assert SECRET in server.objects
-    server.objects[NODE]["status"] = ready(True)
-    server.log.clear()
-    v1.announce(stdin(server))
-    assert server.writes() == []
-
-
 def test_foreign_and_wrong_requests_stay_unapproved_and_are_named(
     server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
