@@ -18,8 +18,8 @@ class AddressMap(pulumi.ComponentResource):
             "serviceCidr": str(config.kubernetes.service_cidr),
             "regions": [
                 {"name": region.name, "nodeCidr": str(region.node_cidr), "podCidr": str(region.pod_cidr)}
-                # The order of the file must not show.
-                for region in sorted(config.regions, key=lambda region: region.name)
+                # The hub, then by name: the order of the file must not show.
+                for region in sorted(config.regions, key=lambda region: (region.kind != "cloud", region.name))
             ],
         }
         super().__init__("tailspan:components:AddressMap", name, inputs, opts)

@@ -17,7 +17,7 @@ put() {
 changed() { local p; for p in "$@"; do [[ $CHANGED == *" $p "* ]] && return 0; done; return 1; }
 
 preflight() {
-  step "preflight"
+  step "preflight checks"
   [ "$(id -u)" = 0 ] || fail "the script runs as $(id -un): let access.ssh.user use sudo without a password"
   case $(systemd-detect-virt --container 2>/dev/null || true) in
     none | "" | lxc) ;;

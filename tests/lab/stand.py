@@ -154,7 +154,7 @@ def untouched(machine: str) -> str:
     """The same text as long as nobody boots the machine, runs a node script on it or restarts its kubelet."""
     return console(
         machine,
-        "cat /proc/sys/kernel/random/boot_id; stat -c %y /run/tailspan.lock;"
+        "cat /proc/sys/kernel/random/boot_id; stat -c %y /run/tailspan.lock 2>/dev/null || echo none since its boot;"
         "systemctl show -p MainPID -p ActiveEnterTimestamp kubelet containerd tailspan-network",
     )
 
