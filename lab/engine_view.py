@@ -51,7 +51,11 @@ MARK = {
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SUMMARY_ORDER = ("create", "update", "replace", "delete", "same")
 # What the engine says about every stand-in: the launcher put them there on purpose.
-EXPECTED_NOISE = ("from $PATH at", "is expected to have version")
+EXPECTED_NOISE = (
+    "from $PATH at",
+    "is expected to have version",
+    "failed to run remediation: context canceled",
+)
 # The engine reports what stopped the program twice.
 REPEATS = "an unhandled error occurred:"
 # What it says after every other error.

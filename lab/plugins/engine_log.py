@@ -65,6 +65,8 @@ class EngineLog:
 def _pieces(text: str) -> Iterator[str]:
     """Secrets arrive whole, messages line by line: of a script its keys count, not its ordinary words."""
     lines = [line.strip() for line in text.splitlines()]
-    whole = [text.strip(), *(line for line in lines if " " not in line)]
+    # One line of a script may be an ordinary word ("preflight"), which its messages use, too.
+    telling = [line for line in lines if " " not in line and not (line.isalpha() and line.islower())]
+    whole = [text.strip(), *(telling if len(lines) > 1 else lines)]
     keys = [word.strip("\"',") for line in lines for word in line.split() if len(word) >= LIKE_A_KEY]
     yield from (piece for piece in [*whole, *keys] if len(piece) >= SHORTEST_SECRET)

@@ -119,13 +119,18 @@ def has_unknown(value: Any) -> bool:
     return any(isinstance(item, Unknown) for item in walk(value))
 
 
+# The official schema makes all of a connection a secret; where it leads is what an operator must be told.
+OPEN_IN_A_SECRET = frozenset({"host", "user", "hostKey"})
+
+
 def secret_texts(value: Any, inside: bool = False) -> Iterator[str]:
     """Every text inside a secret, for keeping them out of messages."""
     if isinstance(value, Secret):
         yield from secret_texts(value.value, inside=True)
     elif isinstance(value, dict):
-        for item in value.values():
-            yield from secret_texts(item, inside)
+        for name, item in value.items():
+            if not (inside and name in OPEN_IN_A_SECRET):
+                yield from secret_texts(item, inside)
     elif isinstance(value, list):
         for item in value:
             yield from secret_texts(item, inside)

@@ -8,18 +8,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab import cloud, leftovers
 from tests.lab import witness
-from tests.lab.stand import FIGURES, MACHINES, STACK, Stand, all_ready, arguments_of_everybody, command, until
+from tests.lab.stand import (
+    FIGURES,
+    MACHINES,
+    STACK,
+    DoomedUp,
+    Stand,
+    all_ready,
+    arguments_of_everybody,
+    command,
+    kill_tree,
+    launch,
+    until,
+)
+from tests.stacks import ssh_region
 from tools import paths
 
 # Another room's tests point it elsewhere, for the rest of the session.
 _HOME = os.environ.get("TAILSPAN_HOME")
 # The lab alone; the dev stack, from harmless to rough; and last what begins without one.
 _ORDER = (
-    "test_cloud", "test_dev_cluster", "test_bootstrap_order", "test_theft", "test_reboot", "test_third_region",
-    "test_refusals", "test_interruption",
+    "test_cloud", "test_dev_cluster", "test_bootstrap_order", "test_refusals", "test_theft", "test_reboot",
+    "test_unusable_machines", "test_third_region", "test_interruption",
 )  # fmt: skip
 
 
@@ -82,3 +96,42 @@ def dev(stand: Stand) -> Stand:
     witness.start()
     until("witness pods", lambda: witness.pods().keys() >= set(MACHINES), 60)
     return stand
+
+
+@pytest.fixture(scope="session")
+def doomed_up(dev: Stand) -> Iterator[DoomedUp]:
+    """`up` with a region of two SSH machines: nobody answers for the one, and the other is not who it should be.
+
+    It takes a minute and a half, and nearly no work: begun early, it fails while other tests run.
+    """
+    source = dev.source.with_name("doomed")
+    shutil.copytree(dev.source, source)
+    stack_file = source / dev.stack_file.name
+    content = yaml.safe_load(stack_file.read_text())
+    # Well-formed, and nobody's host key.
+    key = (paths.lab_dir() / "ssh" / "id_ed25519.pub").read_text().strip()
+    somebody = {info.name: info.ssh_host for info in cloud.list_machines()}["gpu-b"]
+    machines = [
+        # The control server refuses SSH, which is cheaper to wait for than silence.
+        {"name": "tx-a", "node_ip": "10.3.0.10", "address": "198.51.100.2", "host_key": key, "gateway": True},
+        {"name": "tx-b", "node_ip": "10.3.0.11", "address": somebody, "host_key": key, "gateway": True},
+    ]
+    opening = {"protocol": "udp", "port": 41641, "source": "0.0.0.0/0"}
+    content["config"]["tailspan:stack"]["regions"].append(
+        ssh_region(machines=machines, gateway_firewall=[opening])
+    )
+    stack_file.write_text(yaml.safe_dump(content, sort_keys=False))
+    log = dev.logs / "doomed-up.log"
+    started = DoomedUp(launch(["-m", "tests.lab.drive", source, "up", STACK], log), log)
+    try:
+        until(
+            "the run dials the machine that nobody answers for",
+            lambda: (
+                "waiting for SSH on" in log.read_text(errors="replace") or started.process.poll() is not None
+            ),
+            60,
+        )
+        yield started
+    finally:
+        if started.process.poll() is None:
+            kill_tree(started.process)

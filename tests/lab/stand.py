@@ -237,6 +237,22 @@ class Stand:
         return {op: count for op, count in found.items() if op != "same" and count}
 
 
+@dataclass
+class DoomedUp:
+    """An `up` in the background that is bound to fail, mostly by waiting."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    begun: float = field(default_factory=time.time)
+
+    def result(self, within: float) -> tuple[str, float]:
+        code = self.process.wait(within)
+        text = self.log.read_text(errors="replace")
+        assert code == 1, f"it should have failed:\n{text[-3000:]}"
+        # The log's last line was written when it ended, however much later anybody asks.
+        return text, self.log.stat().st_mtime - self.begun
+
+
 @contextmanager
 def arguments_of_everybody(seen: set[str]) -> Iterator[None]:
     """Collects the command line of every process of this host while it lasts, the machines' included."""
