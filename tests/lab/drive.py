@@ -17,5 +17,5 @@ def of_lab(stack: str) -> Files:
 
 if __name__ == "__main__":
     SOURCE = Path(sys.argv.pop(1))
-    Files.of_lab = staticmethod(of_lab)  # type: ignore[method-assign, assignment]
+    Files.of_lab = staticmethod(of_lab)  # type: ignore[method-assign]
     cli.main()

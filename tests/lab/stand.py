@@ -113,7 +113,13 @@ def _kubectl() -> str:
 
 
 def kubectl(*words: str, stdin: str | None = None, timeout: float = 30, check: bool = True) -> str:
-    argv = [_kubectl(), "--kubeconfig", paths.lab_dir() / "kubeconfig", "--request-timeout=20s", *words]
+    argv: list[str | Path] = [
+        _kubectl(),
+        "--kubeconfig",
+        paths.lab_dir() / "kubeconfig",
+        "--request-timeout=20s",
+        *words,
+    ]
     return run(argv, stdin=stdin, timeout=timeout, check=check).stdout
 
 
@@ -165,7 +171,14 @@ def untouched(machine: str) -> str:
 def tailnet_devices() -> dict[str, Json]:
     """headscale's nodes by host name, with their advertised (available) and approved routes."""
     binary, file = shutil.which("headscale", path=str(paths.bin_dir())) or "headscale", headscale.folder()
-    argv = [*inside("tsl-inet"), binary, "--config", file / "config.yaml", "--output", "json"]
+    argv: list[str | Path] = [
+        *inside("tsl-inet"),
+        binary,
+        "--config",
+        file / "config.yaml",
+        "--output",
+        "json",
+    ]
     found = json.loads(run([*argv, "nodes", "list"]).stdout or "null") or []
     return {device["name"]: device for device in found}
 
@@ -234,7 +247,7 @@ class Stand:
         history = self.files.state_dir / ".pulumi" / "history" / self.files.project / STACK
         last = max(history.glob("*.history.json"), key=lambda file: file.name)
         found: Json = json.loads(last.read_text())["resourceChanges"]
-        return {op: count for op, count in found.items() if op != "same" and count}
+        return {op: count for op, count in found.items() if op not in ("same", "read") and count}
 
 
 @dataclass
