@@ -11,7 +11,7 @@ VXLAN_ID = 41641
 VXLAN_PORT = 4789
 
 
-def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
+def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan, endpoint: str) -> str:
     """network.env: sourced by network.sh, so every value is quoted."""
     peers = [f"{peer.node_ip}={peer.pod_cidr}" for peer in region.nodes if peer.name != node.name]
     values = {
@@ -24,6 +24,8 @@ def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
         "REGION_POD_CIDR": region.pod_cidr,
         "POD_CIDR": node.pod_cidr,
         "SERVICE_CIDR": plan.service_cidr,
+        "API_ADDRESS": plan.api_address,
+        "API_NAME": endpoint,
         "SUPERNETS": f"{plan.node_supernet} {plan.pod_supernet}",
         "GATEWAYS": " ".join(str(gateway.node_ip) for gateway in region.gateways),
         "NEXT_HOP": region.next_hop,
@@ -33,7 +35,12 @@ def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
         "VXLAN_ID": VXLAN_ID,
         "VXLAN_PORT": VXLAN_PORT,
     }
-    return "".join(f"{name}='{value}'\n" for name, value in values.items())
+    return "".join(f"{name}={quoted(str(value))}\n" for name, value in values.items())
+
+
+def quoted(value: str) -> str:
+    """A value for a shell file, always in single quotes."""
+    return "'" + value.replace("'", "'\\''") + "'"
 
 
 def _elements(*networks: IPv4Network) -> str:

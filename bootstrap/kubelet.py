@@ -70,7 +70,7 @@ WantedBy=multi-user.target
 NETWORK_UNIT = """\
 [Unit]
 Description=tailspan: routes, rules and packet filter of this machine
-After=network.target
+After=network.target cloud-init.service
 Before=containerd.service kubelet.service
 
 [Service]

@@ -65,8 +65,6 @@ class _Script:
             "ROLE": self.node.role,
             "KUBERNETES_VERSION": self.cluster.version,
             "KUBERNETES_BINARIES": binaries,
-            "API_ADDRESS": str(self.cluster.plan.api_address),
-            "API_NAME": self.cluster.endpoint,
         }
         head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         body = (FILES / "node.sh").read_text()
@@ -106,7 +104,7 @@ def _common(script: _Script) -> None:
     cluster, region, node = script.cluster, script.region, script.node
     script.put("/etc/modules-load.d/tailspan.conf", MODULES)
     script.put("/etc/sysctl.d/90-tailspan.conf", SYSCTL)
-    script.put("/etc/tailspan/network.env", network_env(node, region, cluster.plan))
+    script.put("/etc/tailspan/network.env", network_env(node, region, cluster.plan, cluster.endpoint))
     script.put("/etc/tailspan/network.nft", nftables(node, region, cluster.plan))
     script.put("/usr/local/lib/tailspan/network.sh", (FILES / "network.sh").read_text(), "0755")
     script.put("/etc/systemd/system/tailspan-network.service", NETWORK_UNIT)

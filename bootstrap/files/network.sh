@@ -96,7 +96,25 @@ forwarding_offload() {
   ethtool -K "$LAN" rx-udp-gro-forwarding on rx-gro-list off >/dev/null 2>&1 || true
 }
 
+# Written into the file and not over it: in some images it is a mount. Again at every boot, because cloud-init may
+# make the file anew, and without the name the kubelet finds no API server.
+hosts_without_ours() { grep -v '# tailspan$' /etc/hosts || true; }
+
+hosts_up() {
+  local line="$API_ADDRESS $API_NAME # tailspan" others
+  grep -qxF "$line" /etc/hosts && return 0
+  others=$(hosts_without_ours)
+  printf '%s\n%s\n' "$others" "$line" >/etc/hosts
+}
+
+hosts_down() {
+  local others
+  others=$(hosts_without_ours)
+  printf '%s\n' "$others" >/etc/hosts
+}
+
 down() {
+  hosts_down
   nft delete table inet tailspan 2>/dev/null || true
   rules_down
   ip route flush proto static table main 2>/dev/null || true
@@ -105,7 +123,7 @@ down() {
 }
 
 case ${1:-up} in
-  up) wait_for_lan; rules_up; routes_up; forwarding_offload; nft -f /etc/tailspan/network.nft ;;
+  up) wait_for_lan; hosts_up; rules_up; routes_up; forwarding_offload; nft -f /etc/tailspan/network.nft ;;
   down) down ;;
   *) echo "usage: network.sh up|down" >&2; exit 2 ;;
 esac

@@ -32,6 +32,9 @@ preflight() {
   local cgnat
   cgnat=$(ip -4 -o addr show | awk '$2 != "tailscale0" && $4 ~ /^100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\./ {print $2, $4}')
   [ -z "$cgnat" ] || [ "$ROLE" != gateway ] || fail "an address in 100.64.0.0/10, which Tailscale drops: $cgnat"
+  if command -v ufw >/dev/null && LC_ALL=C ufw status 2>/dev/null | grep -c 'Status: active' >/dev/null; then
+    fail "ufw is active and would drop the pods' traffic: run 'ufw disable' (the provider's own firewall stays) and try again"
+  fi
 }
 
 packages() {
@@ -76,11 +79,6 @@ kubernetes_binary() {
 
 host_settings() {
   step "host settings"
-  local file=/etc/hosts line="$API_ADDRESS $API_NAME # tailspan"
-  if ! grep -qxF "$line" "$file"; then
-    { grep -v '# tailspan$' "$file" || true; echo "$line"; } >"$file.tailspan"
-    cat "$file.tailspan" >"$file"; rm -f "$file.tailspan"
-  fi
   swapoff -a 2>/dev/null || true
   # Written at boot by systemd-sysctl; here once by hand. rp_filter is loose because a flow may leave by one gateway
   # and return by another. A key that this kernel does not have is no error.
@@ -166,7 +164,6 @@ leave() {
   rm -rf /var/lib/kubelet /var/lib/etcd /var/lib/tailspan /etc/tailspan /usr/local/lib/tailspan /var/lib/cni \
     /etc/cni/net.d/10-tailspan.conflist /etc/systemd/system/kubelet.service /etc/systemd/system/tailspan-network.service \
     /etc/sysctl.d/90-tailspan.conf /etc/modules-load.d/tailspan.conf /var/log/pods/tailscale_*
-  sed -i '/# tailspan$/d' /etc/hosts 2>/dev/null || { grep -v '# tailspan$' /etc/hosts >/tmp/.hosts && cat /tmp/.hosts >/etc/hosts; rm -f /tmp/.hosts; }
   systemctl daemon-reload
   say "left"
 }

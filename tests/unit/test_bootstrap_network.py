@@ -40,12 +40,14 @@ def place(what: str) -> Place:
 
 
 def variables(what: str) -> dict[str, str]:
-    return dict(re.findall(r"^(\w+)='(.*)'$", network_env(*place(what)), re.MULTILINE))
+    return dict(
+        re.findall(r"^(\w+)='(.*)'$", network_env(*place(what), "api.dev.tailspan.internal"), re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("what", PLACES)
 def test_network_env_is_as_reviewed(what: str, snapshot: SnapshotAssertion) -> None:
-    assert network_env(*place(what)) == snapshot
+    assert network_env(*place(what), "api.dev.tailspan.internal") == snapshot
 
 
 @pytest.mark.parametrize("what", PLACES)

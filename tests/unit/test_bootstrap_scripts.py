@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bootstrap.gateway import Tailnet
+from bootstrap.hostnetwork import quoted
 from bootstrap.images import Images
 from bootstrap.script import Cluster, Join, control_plane_script, node_script
 from config.schema import StackConfig
@@ -119,10 +120,16 @@ def test_the_control_planes_script_holds_no_secret_at_all() -> None:
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_value_cannot_break_out_of_a_scripts_variables(value: str, tmp_path: Path) -> None:
-    text = script("gpu-c", endpoint=value, version=value)
+    text = script("gpu-c", version=value)
     check_syntax(text)
-    head = values_in(text, "API_NAME", "KUBERNETES_VERSION", directory=tmp_path)
-    assert head == {"API_NAME": value, "KUBERNETES_VERSION": value}
+    assert values_in(text, "KUBERNETES_VERSION", directory=tmp_path) == {"KUBERNETES_VERSION": value}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_value_cannot_break_out_of_the_network_file(value: str, tmp_path: Path) -> None:
+    text = f"API_NAME={quoted(value)}\n{ACTION}"
+    assert values_in(text, "API_NAME", directory=tmp_path) == {"API_NAME": value}
     assert list(tmp_path.iterdir()) == []
 
 

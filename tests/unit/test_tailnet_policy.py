@@ -94,7 +94,9 @@ def test_no_grant_names_everyone(policy: dict[str, Any]) -> None:
         assert "*" not in grant["src"] + grant["dst"]
 
 
-def test_grants_do_not_depend_on_the_regions_but_for_their_tags(plan: NetworkPlan, policy: dict[str, Any]) -> None:
+def test_grants_do_not_depend_on_the_regions_but_for_their_tags(
+    plan: NetworkPlan, policy: dict[str, Any]
+) -> None:
     """So a region that is being removed keeps its connections until its last machine has left."""
     alone = tailnet_policy(plan_network(stack(("regions.1", ...))))
     assert alone["grants"][1:] == policy["grants"][1:]
