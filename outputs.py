@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.secrets import secret
+from config.schema import KubernetesConfig
 from network.plan import NetworkPlan
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def usd_per_hour(plan: NetworkPlan) -> float:
     return round(sum(gpu.usd_per_hour * gpu.count for gpu in gpus if gpu), 2)
 
 
-def refuse_moved_addresses(stack_name: str, plan: NetworkPlan) -> None:
+def refuse_moved_addresses(stack_name: str, plan: NetworkPlan, kubernetes: KubernetesConfig) -> None:
     """
     Stop a preview that would change the ranges of a running region or move the control plane. Nodes cannot change
     their addresses under running pods, and certificates and etcd hold the control plane's; what the stack's last
@@ -88,16 +89,12 @@ def refuse_moved_addresses(stack_name: str, plan: NetworkPlan) -> None:
     """
     name = "/".join((pulumi.get_organization(), pulumi.get_project(), stack_name))
     running = pulumi.StackReference("running", stack_name=name)
-    running.outputs.apply(lambda outputs: _refuse(outputs or {}, plan))
+    running.outputs.apply(lambda outputs: _refuse(outputs or {}, plan, kubernetes))
 
 
-def _refuse(outputs: Mapping[str, Any], plan: NetworkPlan) -> None:
+def _refuse(outputs: Mapping[str, Any], plan: NetworkPlan, kubernetes: KubernetesConfig) -> None:
     found = moved_addresses(outputs.get("regions") or [], address_map(plan))
-    service_cidr = (outputs.get("plan") or {}).get("service_cidr")
-    if service_cidr and service_cidr != str(plan.service_cidr):
-        found.append(
-            f"service_cidr: the running cluster has {service_cidr}, the stack file {plan.service_cidr}"
-        )
+    found += _changed_cluster(outputs, plan, kubernetes)
     if found:
         raise pulumi.RunError(
             "this change cannot be made to a running cluster:\n  "
@@ -105,6 +102,31 @@ def _refuse(outputs: Mapping[str, Any], plan: NetworkPlan) -> None:
             + "\nWrite the old values back. To move a region, add one under a new name, let it join, "
             "then remove the old."
         )
+
+
+def _changed_cluster(
+    outputs: Mapping[str, Any], plan: NetworkPlan, kubernetes: KubernetesConfig
+) -> list[str]:
+    running = {**(outputs.get("plan") or {}), **(outputs.get("kubernetes") or {})}
+    wanted = {
+        "service_cidr": str(plan.service_cidr),
+        "node_supernet": str(plan.node_supernet),
+        "pod_supernet": str(plan.pod_supernet),
+        # In the API server's certificate and in every machine's kubeconfig.
+        "endpoint": kubernetes.endpoint,
+    }
+    found = [
+        f"{name}: the running cluster has {running[name]}, the stack file {value}"
+        for name, value in wanted.items()
+        if running.get(name, value) != value
+    ]
+    before, after = str(running.get("version", kubernetes.version)), kubernetes.version
+    if before.rsplit(".", 1)[0] != after.rsplit(".", 1)[0]:
+        found.append(
+            f"version: the running cluster is v{before}, the stack file says {after}: another minor needs "
+            "`kubeadm upgrade` on the control plane first, which tailspan does not do yet"
+        )
+    return found
 
 
 def moved_addresses(running: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -138,5 +160,10 @@ def _moved_nodes(region: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
             found.append(
                 f"machine {node['name']}: it runs the control plane at {node['node_ip']}; "
                 "replacing it would lose the cluster"
+            )
+        elif moved and (moved["node_ip"], moved["pod_cidr"]) != (node["node_ip"], node["pod_cidr"]):
+            found.append(
+                f"machine {node['name']}: it runs as {node['node_ip']} with pods in {node['pod_cidr']}, the stack "
+                f"file makes it {moved['node_ip']} with {moved['pod_cidr']}: give the machine a new name instead"
             )
     return found

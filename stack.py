@@ -46,7 +46,7 @@ def build(settings: Settings) -> Stack:
     except NetworkPlanError as error:
         file = f"Pulumi.{settings.stack_name}.yaml"
         raise pulumi.RunError("\n".join(f"{file}: {problem}" for problem in error.problems)) from None
-    refuse_moved_addresses(settings.stack_name, plan)
+    refuse_moved_addresses(settings.stack_name, plan, config.kubernetes)
 
     tailnet = Tailnet(
         "tailnet",

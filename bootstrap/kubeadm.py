@@ -78,6 +78,8 @@ def _cluster(
         "controlPlaneEndpoint": f"{endpoint}:{API_PORT}",
         "imageRepository": images.kubernetes_repository,
         "encryptionAlgorithm": "ECDSA-P256",
+        # Nothing here renews the control plane's certificates, and kubeadm's default ends after one year.
+        "certificateValidityPeriod": "43800h0m0s",
         "networking": {
             "serviceSubnet": str(plan.service_cidr),
             "podSubnet": str(plan.pod_supernet),

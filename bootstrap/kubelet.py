@@ -42,13 +42,20 @@ def kubelet_config(plan: NetworkPlan) -> str:
     return yaml.safe_dump(config, sort_keys=True).replace("'@OOM_SCORE_ADJ@'", "@OOM_SCORE_ADJ@")
 
 
-def kubelet_unit(node: NodePlan) -> str:
-    """Restart=always: a kubelet that has no certificate yet exits after five minutes, its pods live on."""
+def _kubelet_command(node: NodePlan) -> str:
     bootstrap = (
         ""
         if node.role == "control-plane"
         else " --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf"
     )
+    return f"""\
+ExecStart=/bin/sh -c 'exec "$(command -v kubelet)" --config=/etc/tailspan/kubelet.yaml{bootstrap} \\
+  --kubeconfig=/etc/kubernetes/kubelet.conf --hostname-override={node.name} --node-ip={node.node_ip}'
+"""
+
+
+def kubelet_unit(node: NodePlan) -> str:
+    """Restart=always: a kubelet that has no certificate yet exits after five minutes, its pods live on."""
     return f"""\
 [Unit]
 Description=kubelet: the Kubernetes node agent
@@ -57,15 +64,25 @@ Wants=containerd.service tailspan-network.service
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/bin/sh -c 'exec "$(command -v kubelet)" --config=/etc/tailspan/kubelet.yaml{bootstrap} \\
-  --kubeconfig=/etc/kubernetes/kubelet.conf --hostname-override={node.name} --node-ip={node.node_ip}'
-Restart=always
+{_kubelet_command(node)}Restart=always
 RestartSec=1
 
 [Install]
 WantedBy=multi-user.target
 """
 
+
+def kubelet_drop_in(node: NodePlan) -> str:
+    """The command once more: Debian's kubelet package has a drop-in that would replace the unit's own."""
+    return f"[Service]\nExecStart=\n{_kubelet_command(node)}"
+
+
+# Otherwise networkd removes routes and rules that are not its own whenever it restarts (systemd/systemd#19287).
+NETWORKD = """\
+[Network]
+ManageForeignRoutes=no
+ManageForeignRoutingPolicyRules=no
+"""
 
 NETWORK_UNIT = """\
 [Unit]
@@ -77,14 +94,18 @@ Before=containerd.service kubelet.service
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/local/lib/tailspan/network.sh up
+Restart=on-failure
+RestartSec=5
 
 [Install]
 WantedBy=multi-user.target
 """
 
 # GPU images often ship Docker's containerd with the CRI plugin disabled, so the file is written whole.
+# What an NVIDIA runtime needs goes into conf.d, where no run of ours overwrites it.
 CONTAINERD = """\
 version = 2
+imports = ["/etc/containerd/conf.d/*.toml"]
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
   restrict_oom_score_adj = @RESTRICT_OOM@

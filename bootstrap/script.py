@@ -18,7 +18,16 @@ from bootstrap.gateway import CA_DIRECTORY, Tailnet
 from bootstrap.hostnetwork import network_env, nftables
 from bootstrap.images import Images
 from bootstrap.kubeadm import API_PORT, kubeadm_config
-from bootstrap.kubelet import MODULES, NETWORK_UNIT, SYSCTL, containerd_config, kubelet_config, kubelet_unit
+from bootstrap.kubelet import (
+    MODULES,
+    NETWORK_UNIT,
+    NETWORKD,
+    SYSCTL,
+    containerd_config,
+    kubelet_config,
+    kubelet_drop_in,
+    kubelet_unit,
+)
 from network.plan import NetworkPlan, NodePlan, RegionPlan
 
 FILES = Path(__file__).parent / "files"
@@ -111,6 +120,8 @@ def _common(script: _Script) -> None:
     script.put("/etc/containerd/config.toml", containerd_config(cluster.images), fill_in=True)
     script.put("/etc/tailspan/kubelet.yaml", kubelet_config(cluster.plan), fill_in=True)
     script.put("/etc/systemd/system/kubelet.service", kubelet_unit(node))
+    script.put("/etc/systemd/system/kubelet.service.d/zz-tailspan.conf", kubelet_drop_in(node))
+    script.put("/etc/systemd/networkd.conf.d/90-tailspan.conf", NETWORKD)
     if region.cni == "plain":
         script.put("/etc/cni/net.d/10-tailspan.conflist", plain_conflist(node))
     if cluster.tailnet_ca and node.role == "gateway":

@@ -124,8 +124,8 @@ def _refuse_immutable(node: Json, spec: NodeSpec) -> None:
         if got and wanted and got != wanted:
             raise OpsError(
                 f"node {spec.name}: step 'declare': its Node exists with {field} {got}, the stack says "
-                f"{wanted}, and Kubernetes never changes that; raise `generation` of {spec.name} in the "
-                f"stack (it is then joined anew), or delete the Node: kubectl delete node {spec.name}"
+                f"{wanted}, and Kubernetes never changes that; drain and delete the Node, then run this "
+                f"again: kubectl delete node {spec.name}"
             )
 
 

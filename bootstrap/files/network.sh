@@ -6,6 +6,9 @@ source /etc/tailspan/network.env
 
 # Set in stone so that a restarted tailscaled cannot change the order: Tailscale's own rules begin at 5210.
 OWN_RULES=2500
+# The protocol number of our routes (rtnetlink: 17 and up are free), so that `down` takes nobody else's:
+# networkd marks the default route of a machine with a static address as `static`.
+OURS=177
 TUNNEL=tailspan0
 
 lan_device() { ip -4 -o addr show to "$NODE_IP/32" | awk '$2 != "lo" && $2 != "tailspan0" && !found++ {print $2}'; }
@@ -49,30 +52,30 @@ routes_up() {
   elif [ "$REACH" = lan ]; then
     # Pods of machines on the same LAN: straight to the machine, never through a tunnel.
     for peer in $PEERS; do
-      ip route replace "${peer#*=}" via "${peer%%=*}" dev "$LAN" proto static
+      ip route replace "${peer#*=}" via "${peer%%=*}" dev "$LAN" proto $OURS
     done
   elif [ "$REACH" = tunnel ]; then
     local router
     router=$(ip -4 route show default | awk '!found++ {for (i = 1; i < NF; i++) if ($i == "via") print $(i + 1)}')
-    ip route replace "$NODE_CIDR" via "$router" dev "$LAN" onlink proto static
-    ip route replace "$REGION_POD_CIDR" via "$router" dev "$LAN" onlink proto static
+    ip route replace "$NODE_CIDR" via "$router" dev "$LAN" onlink proto $OURS
+    ip route replace "$REGION_POD_CIDR" via "$router" dev "$LAN" onlink proto $OURS
     tunnel_up
   fi
   # A pod address of this region that no machine has must not wander to a gateway and back.
-  [ "$REACH" = tunnel ] || ip route replace unreachable "$REGION_POD_CIDR" metric 4096 proto static
+  [ "$REACH" = tunnel ] || ip route replace unreachable "$REGION_POD_CIDR" metric 4096 proto $OURS
   # Service addresses are translated on this machine (kube-proxy), but only after a route was found for them. They may
   # lie inside a supernet, and one that no Service has must go nowhere.
   local device=$LAN
   [ "$device" != lo ] || device=$(ip -4 route show default | awk '!found++ {for (i = 1; i < NF; i++) if ($i == "dev") print $(i + 1)}')
-  ip route replace "$SERVICE_CIDR" dev "$device" scope link src "$NODE_IP" proto static
+  ip route replace "$SERVICE_CIDR" dev "$device" scope link src "$NODE_IP" proto $OURS
   for supernet in $SUPERNETS; do
     if [ "$ROLE" = gateway ]; then
       # tailscaled's table 52 comes first; what it does not know must not leak to the internet.
-      ip route replace unreachable "$supernet" metric 4096 proto static
+      ip route replace unreachable "$supernet" metric 4096 proto $OURS
     elif [ "$REACH" = tunnel ]; then
-      ip route replace "$supernet" via "$NEXT_HOP" dev "$TUNNEL" onlink mtu "$MTU" advmss "$MSS" proto static
+      ip route replace "$supernet" via "$NEXT_HOP" dev "$TUNNEL" onlink mtu "$MTU" advmss "$MSS" proto $OURS
     else
-      ip route replace "$supernet" via "$NEXT_HOP" dev "$LAN" mtu "$MTU" advmss "$MSS" proto static
+      ip route replace "$supernet" via "$NEXT_HOP" dev "$LAN" mtu "$MTU" advmss "$MSS" proto $OURS
     fi
   done
 }
@@ -107,6 +110,26 @@ hosts_up() {
   printf '%s\n%s\n' "$others" "$line" >/etc/hosts
 }
 
+# Docker sets the policy of FORWARD to DROP, also later than this. kube-proxy's own rules stay in front of these.
+forward_up() {
+  local supernet direction
+  for supernet in $SUPERNETS; do
+    for direction in -s -d; do
+      iptables -w -C FORWARD "$direction" "$supernet" -m comment --comment tailspan -j ACCEPT 2>/dev/null ||
+        iptables -w -A FORWARD "$direction" "$supernet" -m comment --comment tailspan -j ACCEPT
+    done
+  done
+}
+
+forward_down() {
+  local supernet direction
+  for supernet in $SUPERNETS; do
+    for direction in -s -d; do
+      iptables -w -D FORWARD "$direction" "$supernet" -m comment --comment tailspan -j ACCEPT 2>/dev/null || true
+    done
+  done
+}
+
 hosts_down() {
   local others
   others=$(hosts_without_ours)
@@ -115,15 +138,16 @@ hosts_down() {
 
 down() {
   hosts_down
+  forward_down
   nft delete table inet tailspan 2>/dev/null || true
   rules_down
-  ip route flush proto static table main 2>/dev/null || true
+  ip route flush proto $OURS table main 2>/dev/null || true
   ip link del "$TUNNEL" 2>/dev/null || true
   ip addr del "$NODE_IP/32" dev lo 2>/dev/null || true
 }
 
 case ${1:-up} in
-  up) wait_for_lan; hosts_up; rules_up; routes_up; forwarding_offload; nft -f /etc/tailspan/network.nft ;;
+  up) wait_for_lan; hosts_up; rules_up; routes_up; forward_up; forwarding_offload; nft -f /etc/tailspan/network.nft ;;
   down) down ;;
   *) echo "usage: network.sh up|down" >&2; exit 2 ;;
 esac

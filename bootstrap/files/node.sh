@@ -6,13 +6,19 @@ fail() { say "FAILED at $STEP: $*"; exit 1; }
 step() { STEP=$1; say "$STEP"; }
 
 # put MODE PATH: write standard input to PATH if it differs; remember in CHANGED what was written.
-CHANGED=" "
+# The memory outlives an interrupted run (and a reboot starts every service anew): a file that was written and not yet
+# put to use must not look unchanged to the next run.
+PENDING=/run/tailspan.changed
+CHANGED=" $(cat "$PENDING" 2>/dev/null || true) "
 put() {
   local mode=$1 path=$2 new
   mkdir -p "$(dirname "$path")"
   # Hidden: the kubelet runs every other file that appears among its manifests, for however short a time.
   new=$(mktemp "$(dirname "$path")/.tailspan.XXXXXX"); chmod "$mode" "$new"; cat >"$new"
-  if cmp -s "$new" "$path"; then rm -f "$new"; else mv -f "$new" "$path"; CHANGED="$CHANGED$path "; fi
+  if cmp -s "$new" "$path"; then rm -f "$new"; return 0; fi
+  CHANGED="$CHANGED$path "
+  echo "$CHANGED" >"$PENDING"
+  mv -f "$new" "$path"
 }
 changed() { local p; for p in "$@"; do [[ $CHANGED == *" $p "* ]] && return 0; done; return 1; }
 
@@ -24,6 +30,14 @@ preflight() {
     *) fail "this is a container ($(systemd-detect-virt --container)): a node needs a VM or a physical machine" ;;
   esac
   [ "$(uname -m)" = x86_64 ] || [ "$(uname -m)" = aarch64 ] || fail "architecture $(uname -m) is not supported"
+  # Before anything is written: a wrong address in the stack file must not cost somebody a cluster.
+  if [ ! -e /etc/tailspan/network.env ]; then
+    local foreign
+    for foreign in /etc/kubernetes/kubelet.conf /etc/kubernetes/pki /var/lib/etcd/member; do
+      [ ! -e "$foreign" ] || fail "the machine belongs to another cluster ($foreign exists): check its address, or wipe it with 'kubeadm reset -f'"
+    done
+    [ ! -e /sys/class/net/tailscale0 ] || fail "a tailscaled runs on this machine already: remove it first, a gateway needs its own"
+  fi
   modprobe -a overlay br_netfilter tun vxlan 2>/dev/null || true
   [ -c /dev/net/tun ] || [ "$ROLE" != gateway ] || fail "/dev/net/tun is missing: a gateway cannot run here (container pods cannot be gateways)"
   local free
@@ -46,11 +60,13 @@ packages() {
   command -v iptables >/dev/null || missing+=(iptables)
   command -v conntrack >/dev/null || missing+=(conntrack)
   command -v ethtool >/dev/null || missing+=(ethtool)
+  command -v curl >/dev/null || missing+=(curl)
   [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || missing+=(containernetworking-plugins)
   if [ ${#missing[@]} -gt 0 ]; then
     command -v apt-get >/dev/null || fail "missing ${missing[*]}, and there is no apt-get here: use a Debian or Ubuntu image, or install them"
-    DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 || fail "apt-get install ${missing[*]}"
+    # A fresh Ubuntu upgrades itself at first boot and holds the lock meanwhile.
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 update -qq >&2 || fail "apt-get update"
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}" >&2 || fail "apt-get install ${missing[*]}"
   fi
   local binary
   for binary in $KUBERNETES_BINARIES; do kubernetes_binary "$binary"; done
@@ -109,6 +125,7 @@ network() {
 
 runtime() {
   step "container runtime"
+  mkdir -p /etc/containerd/conf.d
   if changed /etc/containerd/config.toml || ! systemctl is-active -q containerd; then
     systemctl enable -q containerd
     systemctl restart containerd || fail "containerd: $(journalctl -u containerd -n 5 -o cat --no-pager | tr '\n' ' ')"
@@ -117,7 +134,8 @@ runtime() {
 
 kubelet_service() {
   step "kubelet"
-  if changed /etc/systemd/system/kubelet.service /etc/tailspan/kubelet.yaml || ! systemctl is-active -q kubelet; then
+  if changed /etc/systemd/system/kubelet.service /etc/systemd/system/kubelet.service.d/zz-tailspan.conf \
+      /etc/tailspan/kubelet.yaml || ! systemctl is-active -q kubelet; then
     systemctl daemon-reload
     systemctl enable -q kubelet
     systemctl restart kubelet || fail "$(journalctl -u kubelet -n 5 -o cat --no-pager | tr '\n' ' ')"
@@ -139,8 +157,8 @@ wait_for_connector() {
     fi
     sleep 0.5
   done
-  logs=$(tail -qn 6 /var/log/pods/tailscale_apiserver-connector*/tailscale/*.log 2>/dev/null | tr '\n' ' ')
-  fail "no tailnet address after 120 s; last log lines: ${logs:-the pod has not started: $(journalctl -u kubelet -n 4 -o cat --no-pager | tr '\n' ' ')}"
+  logs=$(tail -qn 6 /var/log/pods/tailscale_apiserver-connector*/tailscale/*.log 2>/dev/null | tr '\n' ' ') || true
+  fail "no tailnet address after 120 s (a key is good for one hour: if it was refused, raise generation of $NODE_NAME); last log lines: ${logs:-the pod has not started: $(journalctl -u kubelet -n 4 -o cat --no-pager | tr '\n' ' ')}"
 }
 
 leave() {
@@ -162,8 +180,11 @@ leave() {
   nft list tables 2>/dev/null | awk '$1 == "table" && $3 ~ /^ts-|^kube-proxy/ {print $2, $3}' | while read -r f t; do nft delete table "$f" "$t"; done || true
   command -v iptables-save >/dev/null && iptables-save 2>/dev/null | grep -vE 'KUBE-|ts-(input|forward|postrouting)' | iptables-restore 2>/dev/null || true
   rm -rf /var/lib/kubelet /var/lib/etcd /var/lib/tailspan /etc/tailspan /usr/local/lib/tailspan /var/lib/cni \
-    /etc/cni/net.d/10-tailspan.conflist /etc/systemd/system/kubelet.service /etc/systemd/system/tailspan-network.service \
+    /etc/cni/net.d/10-tailspan.conflist /etc/systemd/system/kubelet.service \
+    /etc/systemd/system/kubelet.service.d/zz-tailspan.conf /etc/systemd/networkd.conf.d/90-tailspan.conf /etc/systemd/system/tailspan-network.service \
     /etc/sysctl.d/90-tailspan.conf /etc/modules-load.d/tailspan.conf /var/log/pods/tailscale_*
+  [ ! -e /etc/containerd/config.toml.before-tailspan ] || mv -f /etc/containerd/config.toml.before-tailspan /etc/containerd/config.toml
+  rm -f "$PENDING"
   systemctl daemon-reload
   say "left"
 }
@@ -171,11 +192,15 @@ leave() {
 join() {
   preflight
   packages
+  # Kept for the day the machine leaves; only the first run sees the original.
+  [ -e /etc/tailspan/network.env ] || [ ! -e /etc/containerd/config.toml ] ||
+    cp -n /etc/containerd/config.toml /etc/containerd/config.toml.before-tailspan
   write_files
   host_settings
   network
   runtime
   machine_role
+  rm -f "$PENDING"
   say "done"
 }
 

@@ -1,4 +1,9 @@
 machine_role() {
+  # Another CA is another cluster (a rebuilt one, say): what was issued by the old one is worth nothing.
+  if changed /etc/kubernetes/pki/ca.crt && has_certificate; then
+    systemctl stop kubelet 2>/dev/null || true
+    rm -f /etc/kubernetes/kubelet.conf /var/lib/kubelet/pki/kubelet-client-*
+  fi
   has_certificate || bootstrap_kubeconfig
   # With its state on disk the connector needs no key any more; writing one again would only leave a secret behind.
   [ -s /var/lib/tailspan/tailscale/tailscaled.state ] || connector_key

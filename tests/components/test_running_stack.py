@@ -21,7 +21,11 @@ def exported(config: StackConfig) -> dict[str, Any]:
 
 
 def judge(config: StackConfig, running: dict[str, Any]) -> None:
-    run(lambda: refuse_moved_addresses("dev", plan_network(config)), running=running, preview=True)
+    run(
+        lambda: refuse_moved_addresses("dev", plan_network(config), config.kubernetes),
+        running=running,
+        preview=True,
+    )
 
 
 def refusal(*edits: tuple[str, Any]) -> str:
@@ -53,6 +57,27 @@ def test_another_pod_range_for_a_running_region_is_refused() -> None:
 def test_another_service_range_is_refused() -> None:
     said = refusal(("kubernetes.service_cidr", "10.97.0.0/16"))
     assert "service_cidr: the running cluster has 10.96.0.0/16, the stack file 10.97.0.0/16" in said
+
+
+def test_another_name_for_the_api_server_is_refused() -> None:
+    said = refusal(("kubernetes.endpoint", "api.other.internal"))
+    assert (
+        "endpoint: the running cluster has api.dev.tailspan.internal, the stack file api.other.internal"
+        in said
+    )
+
+
+def test_another_minor_is_refused_and_another_patch_is_not() -> None:
+    assert "version: the running cluster is v1.33.1, the stack file says 1.34.0" in refusal(
+        ("kubernetes.version", "1.34.0")
+    )
+    judge(dev(("kubernetes.version", "1.33.4")), exported(dev()))
+
+
+def test_a_machine_that_moves_is_refused() -> None:
+    said = refusal(("regions.1.machines.2.node_ip", "10.1.0.20"))
+    assert "machine gpu-c: it runs as 10.1.0.12 with pods in 10.129.12.0/24" in said
+    assert "give the machine a new name instead" in said
 
 
 def test_a_control_plane_that_moves_is_refused() -> None:

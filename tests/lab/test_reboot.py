@@ -18,7 +18,7 @@ REBOOTED = ("gpu-c", "hub-gw-2", "gpu-b")
 FACTS = """
 nft list table inet tailspan
 echo; ip rule | awk '{print $1, $2, $3, $4, $5, $6, $7}'
-ip route show proto static
+ip route show proto 177
 ip route show table 52 2>/dev/null | sort
 sysctl net.ipv4.ip_forward net.ipv4.conf.all.rp_filter net.bridge.bridge-nf-call-iptables
 ip -d link show tailspan0 2>/dev/null | grep vxlan || true

@@ -103,9 +103,7 @@ def test_labels_and_taints_that_leave_the_stack_leave_the_node_and_others_stay(s
 def test_another_pod_cidr_is_refused_with_the_way_out(server: FakeServer) -> None:
     server.hook = kubelet
     v1.join(stdin(server))
-    with pytest.raises(
-        OpsError, match=r"gpu-a.*podCIDR 10\.129\.10\.0/24.*`generation`.*kubectl delete node"
-    ):
+    with pytest.raises(OpsError, match=r"gpu-a.*podCIDR 10\.129\.10\.0/24.*drain.*kubectl delete node"):
         v1.join(stdin(server, pod_cidr="10.129.11.0/24"))
 
 
