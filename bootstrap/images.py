@@ -1,4 +1,4 @@
-"""Container images by their public names; `images.mirror` of the stack puts a registry of your own in front."""
+"""Container images by their public names; `images.mirror` of the stack takes the place of the registry's host."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class AccessConfig(Model):
 
 
 class ImagesConfig(Model):
-    """Where container images come from; `mirror` goes in front of every public image name."""
+    """Where container images come from; `mirror` takes the place of their registries' hosts."""
 
     mirror: RegistryPrefix | None = Field(default=None, examples=["registry.example.com/mirror"])
 
