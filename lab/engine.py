@@ -23,7 +23,7 @@ from rich.console import Console
 
 from lab.engine_cli import Mode, keep_no_logs, open_stack, set_secret, stack_outputs
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
-from lab.engine_recovery import only_launcher, remove_stale_locks, settle_pending
+from lab.engine_recovery import mend_state, only_launcher, remove_stale_locks, settle_pending
 from lab.engine_view import View
 from tools import paths
 
@@ -87,10 +87,15 @@ class Session:
         _no_debug_messages()
         self._warm_up(verb)
         with self._alone(planning):
-            if not planning and (removed := remove_stale_locks(self.files)):
-                self.console.print(f"Removed {removed} stale lock(s) of an interrupted run.", highlight=False)
-            stack = self.open()
-            if not planning:
+            if planning:
+                stack = self.open()
+            else:
+                if removed := remove_stale_locks(self.files):
+                    self.console.print(
+                        f"Removed {removed} stale lock(s) of an interrupted run.", highlight=False
+                    )
+                mend_state(self.files)
+                stack = self.open()
                 settle_pending(self.files, stack, self.console)
             failure = self._operate(stack, verb, view, options)
         view.report()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pulumi.automation import Deployment, Stack
+from pulumi.automation.errors import CommandError
 from rich.console import Console
 
 from lab.engine_files import EngineError, Files
@@ -52,6 +53,18 @@ def remove_stale_locks(files: Files) -> int:
     return removed
 
 
+def mend_state(files: Files) -> None:
+    """
+    The file backend writes `*.attrs` beside each of its files, and not in one step: an empty one, left by a killed
+    engine, makes the whole state unreadable ("failed to load checkpoint: EOF"). A missing one means nothing.
+    """
+    for sidecar in files.state_dir.rglob("*.attrs"):
+        try:
+            json.loads(sidecar.read_text())
+        except ValueError:
+            sidecar.unlink(missing_ok=True)
+
+
 def _end_orphan(pid: int) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while _is_engine(pid):
@@ -89,10 +102,15 @@ def settle_pending(files: Files, stack: Stack, console: Console) -> None:
         )
         if operation["type"] == "creating":
             _remove_half_made(resource)
-    exported = stack.export_stack()
-    deployment = dict(exported.deployment or {})
-    deployment.pop("pending_operations", None)
-    stack.import_stack(Deployment(version=exported.version, deployment=deployment))
+    try:
+        exported = stack.export_stack()
+        deployment = dict(exported.deployment or {})
+        deployment.pop("pending_operations", None)
+        stack.import_stack(Deployment(version=exported.version, deployment=deployment))
+    except CommandError as problem:
+        raise EngineError(
+            f"stack {files.stack}: its state cannot be read ({problem}). `make down` removes it with the lab."
+        ) from None
 
 
 def _remove_half_made(resource: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from pulumi_command import local
 
+from lab.engine_files import Files
+from lab.engine_recovery import mend_state
 from tests.engine.bench import Bench
 from tools import paths
 
@@ -93,3 +95,15 @@ def test_two_runs_at_once_are_refused(bench: Bench, tmp_path: Path) -> None:
         pytest.raises(EngineError, match=f"another run is at work on it .process {os.getpid()}"),
     ):
         bench.run("up", lambda: None)
+
+
+def test_a_sidecar_that_was_cut_off_does_not_make_the_state_unreadable(tmp_path: Path) -> None:
+    files = Files("dev", tmp_path, tmp_path)
+    stacks = files.state_dir / ".pulumi" / "stacks"
+    stacks.mkdir(parents=True)
+    whole, broken = stacks / "whole.json.attrs", stacks / "dev.json.attrs"
+    whole.write_text('{"user.content_type": "application/json"}')
+    broken.touch()
+    mend_state(files)
+    assert whole.exists()
+    assert not broken.exists()
