@@ -9,7 +9,7 @@ step() { STEP=$1; say "$STEP"; }
 # The memory outlives an interrupted run (and a reboot starts every service anew): a file that was written and not yet
 # put to use must not look unchanged to the next run.
 PENDING=/run/tailspan.changed
-CHANGED=" $(cat "$PENDING" 2>/dev/null || true) "
+CHANGED=" "
 put() {
   local mode=$1 path=$2 new
   mkdir -p "$(dirname "$path")"
@@ -190,6 +190,8 @@ leave() {
 }
 
 join() {
+  # Only now: the run before this one may have written until it let go of the lock.
+  CHANGED=" $(cat "$PENDING" 2>/dev/null || true) "
   preflight
   packages
   # Kept for the day the machine leaves; only the first run sees the original.

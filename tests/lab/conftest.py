@@ -21,8 +21,7 @@ from tests.lab.stand import (
     all_ready,
     arguments_of_everybody,
     command,
-    kill_tree,
-    launch,
+    running,
     until,
 )
 from tests.stacks import ssh_region
@@ -62,7 +61,8 @@ def lab_session(pytestconfig: pytest.Config) -> Iterator[None]:
         patch.setenv("PATH", os.pathsep.join([str(paths.bin_dir()), os.environ["PATH"]]))
         paths.machine_rootfs()
         if leftovers.of_the_lab():
-            print("\na lab is up on this host: the tests take it down and make their own")
+            with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+                print("\na lab is up on this host: the tests take it down and make their own")
             cloud.down()
         before = leftovers.snapshot()
         try:
@@ -122,16 +122,10 @@ def doomed_up(dev: Stand) -> Iterator[DoomedUp]:
     )
     stack_file.write_text(yaml.safe_dump(content, sort_keys=False))
     log = dev.logs / "doomed-up.log"
-    started = DoomedUp(launch(["-m", "tests.lab.drive", source, "up", STACK], log), log)
-    try:
+    with running(["-m", "tests.lab.drive", source, "up", STACK], log) as process:
         until(
             "the run dials the machine that nobody answers for",
-            lambda: (
-                "waiting for SSH on" in log.read_text(errors="replace") or started.process.poll() is not None
-            ),
+            lambda: "waiting for SSH on" in log.read_text(errors="replace") or process.poll() is not None,
             60,
         )
-        yield started
-    finally:
-        if started.process.poll() is None:
-            kill_tree(started.process)
+        yield DoomedUp(process, log)

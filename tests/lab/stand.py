@@ -52,16 +52,29 @@ def launch(arguments: Sequence[str | Path], log: Path) -> subprocess.Popen[bytes
         )  # fmt: skip
 
 
-def command(arguments: Sequence[str | Path], log: Path, timeout: float) -> Ran:
-    begun = time.monotonic()
+@contextmanager
+def running(arguments: Sequence[str | Path], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, and it does not outlive the test, however that ends."""
     process = launch(arguments, log)
     try:
-        process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        kill_tree(process)
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
-        raise AssertionError(f"{arguments} did not end within {timeout:.0f} s:\n{tail}") from None
+        yield process
+    finally:
+        if process.poll() is None:
+            kill_tree(process)
+
+
+def command(arguments: Sequence[str | Path], log: Path, timeout: float) -> Ran:
+    begun = time.monotonic()
+    with running(arguments, log) as process:
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{arguments} did not end within {timeout:.0f} s:\n{tail(log)}") from None
     return Ran(process.returncode, log.read_text(errors="replace"), time.monotonic() - begun)
+
+
+def tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-40:])
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,14 +18,16 @@ from tests.lab.stand import (
     all_ready,
     command,
     kill_tree,
-    launch,
     nodes,
+    running,
+    tail,
     tailnet_devices,
     until,
 )
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
+UP = ["-m", "lab", "up"]
 # What a run says when it is in the middle of it, how long after that it dies, and who dies: the launcher, its
 # engine and all plugins at one moment; or the launcher alone.
 POINTS = [
@@ -39,26 +39,22 @@ POINTS = [
 ]
 
 
-def start(stand: Stand, name: str) -> tuple[subprocess.Popen[bytes], Path]:
-    log = stand.logs / f"{name}.log"
-    return launch(["-m", "lab", "up"], log), log
-
-
 def kill_at(stand: Stand, name: str, moment: str, delay: float, whom: str) -> None:
-    process, log = start(stand, name)
-    deadline = time.monotonic() + 120
-    while not re.search(moment, log.read_text(errors="replace")):
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
-        assert process.poll() is None, f"the run ended ({process.returncode}) before {moment!r}:\n{tail}"
-        assert time.monotonic() < deadline, f"{moment!r} never came:\n{tail}"
-        time.sleep(0.05)
-    time.sleep(delay)
-    assert process.poll() is None, "the run ended before it was killed"
-    if whom == "everybody":
-        kill_tree(process)
-    else:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait(10)
+    log = stand.logs / f"{name}.log"
+    with running(UP, log) as process:
+        deadline = time.monotonic() + 120
+        while not re.search(moment, log.read_text(errors="replace")):
+            ended = process.poll()
+            assert ended is None, f"the run ended ({ended}) before {moment!r}:\n{tail(log)}"
+            assert time.monotonic() < deadline, f"{moment!r} never came:\n{tail(log)}"
+            time.sleep(0.05)
+        time.sleep(delay)
+        assert process.poll() is None, "the run ended before it was killed"
+        if whom == "everybody":
+            kill_tree(process)
+        else:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(10)
 
 
 def test_down_right_after_a_killed_up_leaves_nothing(stand: Stand) -> None:
@@ -86,14 +82,9 @@ def test_a_run_is_killed_and_the_next_goes_on(stand: Stand, number: int) -> None
 
 
 def test_the_last_run_converges(stand: Stand) -> None:
-    process, log = start(stand, "converges")
-    try:
-        process.wait(240)
-    except subprocess.TimeoutExpired:
-        kill_tree(process)
-    text = log.read_text(errors="replace")
-    assert process.returncode == 0, "\n".join(text.splitlines()[-40:])
-    assert "cut off while" in text, "nothing was pending: the kills came at idle moments"
+    done = command(UP, stand.logs / "converges.log", 240)
+    assert done.code == 0, done.tail
+    assert "cut off while" in done.text, "nothing was pending: the kills came at idle moments"
     until("all machines are Ready", all_ready, 60)
     assert sorted(nodes()) == sorted(MACHINES)
     assert sorted(tailnet_devices()) == ["gpu-a", "gpu-b", "hub-gw-1", "hub-gw-2"]
