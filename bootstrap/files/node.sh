@@ -195,8 +195,11 @@ join() {
   preflight
   packages
   # Kept for the day the machine leaves; only the first run sees the original.
-  [ -e /etc/tailspan/network.env ] || [ ! -e /etc/containerd/config.toml ] ||
-    cp -n /etc/containerd/config.toml /etc/containerd/config.toml.before-tailspan
+  # Not `cp -n`: it fails on an existing copy in some coreutils, which would end a second run without a word.
+  if [ ! -e /etc/tailspan/network.env ] && [ -e /etc/containerd/config.toml ] &&
+      [ ! -e /etc/containerd/config.toml.before-tailspan ]; then
+    cp /etc/containerd/config.toml /etc/containerd/config.toml.before-tailspan
+  fi
   write_files
   host_settings
   network
