@@ -34,7 +34,9 @@ class RegionArgs:
 
 def region_inputs(region: RegionPlan) -> dict[str, Any]:
     """What a region says of itself to policies, also where its provider has no firewall resource."""
-    return {
+    # A reason why nobody can dial its gateways; the policies ask for an opening otherwise.
+    reason = {"noInbound": region.no_inbound} if region.no_inbound else {}
+    return reason | {
         "name": region.name,
         "nodeCidr": str(region.node_cidr),
         "podCidr": str(region.pod_cidr),

@@ -117,7 +117,7 @@ class _RegionConfig(Model):
     lan_ranges: tuple[Network, ...] = Field(
         default=(),
         examples=[["172.31.0.0/16"]],
-        description="What the machines reach by themselves: the VPC around node_cidr, peered networks, docker's.",
+        description="What the region's network uses itself, the VPC around node_cidr or docker's; no other region may.",
     )
     no_inbound: Reason | None = Field(
         default=None,

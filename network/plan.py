@@ -16,6 +16,12 @@ Reach = Literal["lan", "tunnel"]
 
 DNS_HOST = 10
 
+# What Kubernetes is tested with (https://kubernetes.io/docs/setup/best-practices/cluster-large), and the addresses
+# of a pod range that no pod gets: network and broadcast, and up to two of the node itself (a bridge; Cilium's router
+# and health endpoint).
+MOST_PODS = 110
+NODE_ADDRESSES = 4
+
 
 class NetworkPlanError(ValueError):
     """The configuration makes no working network; `problems` holds every reason."""
@@ -63,6 +69,7 @@ class RegionPlan:
     wan_mtu: int
     nodes: tuple[NodePlan, ...]
     gateway_firewall: tuple[FirewallRule, ...]
+    no_inbound: str | None
 
     @property
     def control_plane(self) -> tuple[NodePlan, ...]:
@@ -100,6 +107,7 @@ class NetworkPlan:
     mtu: int
     mss: int
     devices: int
+    max_pods: int
     tailnet_kind: Literal["headscale", "tailscale"]
 
     def region(self, name: str) -> RegionPlan:
@@ -137,8 +145,14 @@ def plan_network(config: StackConfig) -> NetworkPlan:
         mtu=stack_mtu(config),
         mss=tcp_mss(stack_mtu(config)),
         devices=sum(len(region.gateways) for region in regions),
+        max_pods=max_pods(kubernetes.node_pod_prefix),
         tailnet_kind=config.tailnet.kind,
     )
+
+
+def max_pods(node_pod_prefix: int) -> int:
+    """How many pods a machine may run: the kubelet would start more than its range has addresses for."""
+    return min(MOST_PODS, (1 << (32 - node_pod_prefix)) - NODE_ADDRESSES)
 
 
 def region_tag(name: str) -> str:
@@ -178,6 +192,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         wan_mtu=wan_mtu(region),
         nodes=nodes,
         gateway_firewall=region.gateway_firewall,
+        no_inbound=region.no_inbound,
     )
 
 

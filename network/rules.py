@@ -12,21 +12,32 @@ from network.mtu import mtu_problems
 from network.nodes import NodeDraft
 from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block
 from network.range_rules import range_problems
+from network.reach_rules import reach_problems
 from network.versions import SEVERAL_GATEWAYS, older
 
 LONGEST_NODE_NAME = 63
+# Every device keeps every prefix, and sends packets by the longest: what 33 regions with four gateways, or 128 with
+# two, may come to. A choice, not a limit that somebody documents.
+MOST_PREFIXES = 2048
+# bootstrap/kubelet.py: the cluster's DNS answers for it, so no name in it can be one of a machine.
+CLUSTER_DOMAIN = "cluster.local"
+# Interfaces that the node itself makes, or that carry no packet to another machine.
+NO_LAN = ("tailscale", "tailspan", "wg", "cilium", "lxc", "cni", "docker", "veth")
 
 
 def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...]:
     """Every reason why a configuration makes no working network, in the order of mending."""
     found = [
         *_names(config, drafts),
+        *_cluster(config),
         *_hub(config),
         *range_problems(config),
         *address_problems(config, drafts),
         *machine_problems(config),
+        *reach_problems(config),
         *mtu_problems(config),
         *_gateways(config, drafts),
+        *_prefixes(config, drafts),
         *_devices(config, drafts),
     ]
     return tuple(dict.fromkeys(found))
@@ -48,6 +59,21 @@ def _names(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
             yield (
                 f"{draft}: the name has {len(draft.name)} characters, a node name holds {LONGEST_NODE_NAME}; "
                 "write a shorter region or node group name"
+            )
+
+
+def _cluster(config: StackConfig) -> Iterator[str]:
+    endpoint = config.kubernetes.endpoint
+    if endpoint == CLUSTER_DOMAIN or endpoint.endswith(f".{CLUSTER_DOMAIN}"):
+        yield (
+            f"kubernetes: endpoint {endpoint} lies in {CLUSTER_DOMAIN}, where the cluster's own DNS answers; "
+            "write a name outside it, for example api.prod.example.internal"
+        )
+    for region in config.regions:
+        if region.lan_device == "lo" or region.lan_device.startswith(NO_LAN):
+            yield (
+                f"region {region.name}: lan_device {region.lan_device} is no interface to a LAN; write the one that "
+                "has the node IPs, as `ip -4 -brief address` shows it, for example eth0"
             )
 
 
@@ -104,6 +130,27 @@ def _ladder(region: str, blocks: dict[str, IPv4Network], gateways: int) -> Itera
                 "which share it by prefixes "
                 f"up to /{LONGEST_PREFIX}; write a /{longest} or larger, or fewer gateways"
             )
+
+
+def _prefixes(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
+    per_region = {
+        region.name: 2
+        * prefix_count(sum(1 for draft in drafts if draft.region is region and draft.role == "gateway"))
+        for region in config.regions
+    }
+    total = sum(per_region.values())
+    if total > MOST_PREFIXES:
+        name, most = max(per_region.items(), key=lambda item: item[1])
+        yield (
+            f"tailnet: the gateways may come to advertise {total} prefixes, {most} of them for region {name}; "
+            f"every device holds them all, {MOST_PREFIXES} at most; write fewer gateways per region, two are enough "
+            "for a take-over"
+        )
+
+
+def prefix_count(gateways: int) -> int:
+    """Most prefixes that a block may be advertised by: all rungs, and the one that a survivor takes over with."""
+    return (1 << gateways) - 1 + ((1 << gateways) if gateways > 1 else 0)
 
 
 def _devices(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
