@@ -186,7 +186,7 @@ def _logins(written: Data, data: Data) -> Iterator[str]:
             yield f"{name} cannot be logged in to"
         if jump and (jump == name or not machines[jump].get("address") or machines[jump].get("jump")):
             yield f"{name} has no way through {jump}"
-        address = machine.get("address", "")
+        address = machine.get("address") or ""
         dotted = address.replace(".", "").isdigit()
         hidden = dotted and any(inside((number(address),) * 2, span(cidr)) for cidr in UNDIALLED)
         if machine.get("gateway") and not written.get("no_inbound") and (hidden or not address):
