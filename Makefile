@@ -2,7 +2,7 @@
 # `make preview` and `make test-fast` need neither root nor an account.
 PYTHON := .venv/bin/python
 STACK ?= dev
-.PHONY: up down status check figures shell preview test test-fast lint clean setup setup-dev
+.PHONY: up down status check figures shell preview test test-fast fuzz lint docs clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -29,12 +29,20 @@ preview: setup
 	$(PYTHON) -m lab preview $(STACK)
 
 test-fast: setup-dev
-	$(PYTHON) -m pytest tests/unit tests/components tests/policy
+	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus
 
 test: lint
 	$(PYTHON) -m tools engine
 	$(PYTHON) -m tools lab
-	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/engine tests/lab
+	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus tests/engine tests/lab
+
+# 20,000 generated stacks against a checker that shares no code with the plan; EXAMPLES=N for another number.
+EXAMPLES ?= 20000
+fuzz: setup-dev
+	TAILSPAN_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest tests/unit/test_plan_properties.py -s -o timeout=0
+
+docs: setup-dev
+	@$(PYTHON) -m tools docs
 
 lint: setup-dev
 	.venv/bin/ruff check .

@@ -62,7 +62,7 @@ __all__ = [
 
 Cni = Literal["plain", "cilium"]
 
-Slot = Annotated[int, BeforeValidator(refuse_unusable)]
+Slot = Annotated[int, Field(ge=0), BeforeValidator(refuse_unusable)]
 RANGES = ("node_cidr", "pod_cidr")
 
 
@@ -92,7 +92,6 @@ class _RegionConfig(Model):
     )
     slot: Slot | None = Field(
         default=None,
-        ge=0,
         examples=[3],
         description="In place of node_cidr and pod_cidr: the number of their ranges in the two supernets.",
     )
@@ -181,7 +180,7 @@ class StackConfig(Model):
 
     kubernetes: KubernetesConfig = Field(description="The cluster and its address space.")
     access: AccessConfig = Field(description="How the operator reaches the cluster and its machines.")
-    images: ImagesConfig = Field(default=ImagesConfig(), description="Where container images come from.")
+    images: ImagesConfig = Field(default=ImagesConfig(), description="Where machines pull images from.")
     tailnet: TailnetConfig = Field(description="The tailnet that joins the regions.")
     reserved: tuple[ReservedConfig, ...] = Field(
         default=(),

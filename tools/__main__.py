@@ -1,4 +1,4 @@
-"""`python -m tools engine|lab|where|clean`: make the pinned toolchain, or say where it is."""
+"""`python -m tools engine|lab|where|clean|docs`: make the pinned toolchain, or say where it is; write documents."""
 
 from __future__ import annotations
 
@@ -54,6 +54,16 @@ def _debian(progress: Progress) -> None:
 def built_programs() -> dict[str, Path]:
     """Where each built program really lies: its folder's name identifies what it was made from."""
     return {name: build.tool_dir(tool) / name for tool in versions.all_tools() for name in tool.programs}
+
+
+@app.command()
+def docs() -> None:
+    """Write the documents that come from the code."""
+    # The models are loaded for this verb only.
+    from tools.documents import write_all
+
+    for name in write_all() or ["nothing to do"]:
+        print(name)
 
 
 @app.command()
