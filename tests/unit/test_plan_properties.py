@@ -33,7 +33,7 @@ FEWER = max(EXAMPLES // 5, 1)
 LINE = re.compile(r"(regions?|machine|kubernetes|tailnet)\b[^:]*: .+; .+")
 
 
-def few(examples: int) -> Any:
+def few(examples: int) -> settings:
     return settings(
         max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
