@@ -28,6 +28,7 @@ from config.values import (
 
 Lan = Literal["l2", "routed"]
 Cni = Literal["plain", "cilium"]
+Mode = Literal["gateway", "per-node"]
 PolicyMode = Literal["verify", "own"]
 
 
@@ -113,7 +114,8 @@ class SshProvider(Model):
     """Machines that exist already and are reached over SSH; their network is somebody else's."""
 
     kind: Literal["ssh"]
-    lan: Lan = Field(examples=["l2"])
+    # none: the machines share no network; each then carries its node IP itself, and only mode: per-node joins them.
+    lan: Lan | Literal["none"] = Field(examples=["l2"])
 
 
 class GpuConfig(Model):
@@ -142,7 +144,7 @@ class MachineConfig(Model):
 
 
 class FirewallRule(Model):
-    """One opening from outside to a region's gateways."""
+    """One opening from outside to a region's gateways; with `mode: per-node`, to all of its machines."""
 
     protocol: Literal["tcp", "udp"] = Field(examples=["udp"])
     port: Port = Field(examples=[41641])
@@ -184,6 +186,9 @@ class _RegionConfig(Model):
     node_cidr: Network = Field(examples=["10.1.0.0/24"])
     pod_cidr: Network = Field(examples=["10.129.0.0/16"])
     cni: Cni = Field(examples=["plain"])
+    # gateway: a few machines carry what crosses to other regions, the rest stays on the LAN. per-node: every machine
+    # is a device of the tailnet, and so everything between machines is encrypted.
+    mode: Mode = "gateway"
     # The machines' interface to their LAN and its MTU: Cilium is told both, or it would take the tunnel's.
     lan_device: DeviceName = "eth0"
     lan_mtu: int = Field(default=1500, ge=1280, le=9000, examples=[1500])
@@ -195,7 +200,7 @@ class CloudRegionConfig(_RegionConfig):
 
     kind: Literal["cloud"]
     control_plane: ControlPlaneConfig = Field(examples=["{kind: kubeadm, machines: 1}"])
-    gateways: GatewaysConfig = Field(examples=["{count: 2}"])
+    gateways: GatewaysConfig = GatewaysConfig(count=0)
     node_groups: tuple[NodeGroupConfig, ...] = ()
     machines: tuple[MachineConfig, ...] = ()
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, RegionConfig, StackConfig
+from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, Mode, RegionConfig, StackConfig
 from network.nodes import NodeDraft, Role, draft_nodes
 from network.prefixes import ladder
 from network.rules import problems
 
-Reach = Literal["lan", "tunnel"]
+# How a node reaches other nodes' pods and other regions: next hops on its LAN, a tunnel to its gateways, or by itself.
+Reach = Literal["lan", "tunnel", "tailnet"]
 
 # WireGuard's interface carries 1280 bytes on every path; TCP needs 40 of them for its headers.
 MTU = 1280
@@ -36,6 +37,8 @@ class NodePlan:
     role: Role
     node_ip: IPv4Address
     pod_cidr: IPv4Network
+    # Whether it is a device of the tailnet, and what it advertises there then.
+    device: bool
     advertise: tuple[IPv4Network, ...]
     machine_type: str | None
     machine: MachineConfig | None
@@ -55,6 +58,7 @@ class RegionPlan:
 
     name: str
     kind: Literal["cloud", "gpu"]
+    mode: Mode
     node_cidr: IPv4Network
     pod_cidr: IPv4Network
     tag: str
@@ -78,9 +82,14 @@ class RegionPlan:
         return self._nodes("worker")
 
     @property
-    def next_hop(self) -> IPv4Address:
-        """Where nodes send cross-region traffic."""
-        return self.gateways[0].node_ip
+    def devices(self) -> tuple[NodePlan, ...]:
+        """The region's devices in the tailnet: its gateways, or all of its nodes."""
+        return tuple(node for node in self.nodes if node.device)
+
+    @property
+    def next_hop(self) -> IPv4Address | None:
+        """Where nodes send cross-region traffic; None where each of them is a device of the tailnet."""
+        return self.gateways[0].node_ip if self.mode == "gateway" else None
 
     def _nodes(self, role: Role) -> tuple[NodePlan, ...]:
         return tuple(node for node in self.nodes if node.role == role)
@@ -137,7 +146,7 @@ def plan_network(config: StackConfig) -> NetworkPlan:
         dns_ip=kubernetes.service_cidr[DNS_HOST],
         mtu=MTU,
         mss=MSS,
-        devices=sum(len(region.gateways) for region in regions),
+        devices=sum(len(region.devices) for region in regions),
         tailnet_kind=config.tailnet.kind,
     )
 
@@ -148,11 +157,7 @@ def region_tag(name: str) -> str:
 
 
 def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_prefix: int) -> RegionPlan:
-    gateways = [draft for draft in drafts if draft.role == "gateway"]
-    rungs = zip(
-        gateways, ladder(region.node_cidr, len(gateways)), ladder(region.pod_cidr, len(gateways)), strict=True
-    )
-    advertise = {gateway.name: node_rung + pod_rung for gateway, node_rung, pod_rung in rungs}
+    advertise = _advertisements(region, drafts, node_pod_prefix)
     nodes = tuple(
         NodePlan(
             name=draft.name,
@@ -160,6 +165,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
             role=draft.role,
             node_ip=draft.node_ip,
             pod_cidr=node_pod_range(region.pod_cidr, node_pod_prefix, draft.host),
+            device=draft.name in advertise,
             advertise=advertise.get(draft.name, ()),
             machine_type=draft.machine_type,
             machine=draft.machine,
@@ -169,16 +175,42 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
     return RegionPlan(
         name=region.name,
         kind=region.kind,
+        mode=region.mode,
         node_cidr=region.node_cidr,
         pod_cidr=region.pod_cidr,
         tag=region_tag(region.name),
-        reach="lan" if region.provider.lan == "l2" else "tunnel",
+        reach=_reach(region),
         cni=region.cni,
         lan_device=region.lan_device,
         lan_mtu=region.lan_mtu,
         nodes=nodes,
         gateway_firewall=region.gateway_firewall,
     )
+
+
+def _advertisements(
+    region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_prefix: int
+) -> dict[str, tuple[IPv4Network, ...]]:
+    """What each device of a region advertises: gateways cover all of it, a node of its own exactly itself."""
+    if region.mode == "per-node":
+        return {
+            draft.name: (
+                IPv4Network(draft.node_ip),
+                node_pod_range(region.pod_cidr, node_pod_prefix, draft.host),
+            )
+            for draft in drafts
+        }
+    gateways = [draft for draft in drafts if draft.role == "gateway"]
+    rungs = zip(
+        gateways, ladder(region.node_cidr, len(gateways)), ladder(region.pod_cidr, len(gateways)), strict=True
+    )
+    return {gateway.name: node_rung + pod_rung for gateway, node_rung, pod_rung in rungs}
+
+
+def _reach(region: RegionConfig) -> Reach:
+    if region.mode == "per-node":
+        return "tailnet"
+    return "lan" if region.provider.lan == "l2" else "tunnel"
 
 
 def node_pod_range(pod_cidr: IPv4Network, prefix: int, host: int) -> IPv4Network:

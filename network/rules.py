@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 
 from config.schema import CloudRegionConfig, StackConfig
 from network.machine_rules import address_problems, machine_problems
+from network.modes import mode_problems
 from network.nodes import NodeDraft
 from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block
 from network.range_rules import range_problems
@@ -25,7 +26,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *address_problems(config, drafts),
         *machine_problems(config),
         *_gateways(config, drafts),
-        *_devices(config, drafts),
+        *mode_problems(config, drafts),
     ]
     return tuple(dict.fromkeys(found))
 
@@ -69,7 +70,7 @@ def _hub(config: StackConfig) -> Iterator[str]:
 
 
 def _gateways(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
-    for region in config.regions:
+    for region in (region for region in config.regions if region.mode == "gateway"):
         gateways = sum(1 for draft in drafts if draft.region is region and draft.role == "gateway")
         listed = region.kind == "gpu" or region.provider.kind == "ssh"
         key = "gateway: true on one or two of its machines" if listed else "gateways: {count: 2}"
@@ -102,13 +103,3 @@ def _ladder(region: str, blocks: dict[str, IPv4Network], gateways: int) -> Itera
                 "which share it by prefixes "
                 f"up to /{LONGEST_PREFIX}; write a /{longest} or larger, or fewer gateways"
             )
-
-
-def _devices(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
-    limit = config.tailnet.max_devices
-    devices = sum(1 for draft in drafts if draft.role == "gateway")
-    if limit is not None and devices > limit:
-        yield (
-            f"tailnet: max_devices is {limit}, the stack's gateways are {devices} devices; "
-            "write fewer gateways per region, or the limit of a larger plan"
-        )
