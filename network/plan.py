@@ -63,6 +63,8 @@ class RegionPlan:
     pod_cidr: IPv4Network
     tag: str
     reach: Reach
+    # Whether its machines share a network on which they have their node IPs.
+    lan: bool
     cni: Cni
     lan_device: str
     lan_mtu: int
@@ -180,6 +182,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         pod_cidr=region.pod_cidr,
         tag=region_tag(region.name),
         reach=_reach(region),
+        lan=region.provider.lan != "none",
         cni=region.cni,
         lan_device=region.lan_device,
         lan_mtu=region.lan_mtu,
