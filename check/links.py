@@ -22,6 +22,7 @@ MARK = "=== status"
 # A static pod that ran before its namespace was there shows in the API when its kubelet looks again, after 90 s at most
 # (kubelet: syncFrequency of a minute, with jitter).
 SHOWN_WITHIN = 100
+OFTEN = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ def await_gateways(cluster: Cluster, nodes: Sequence[Node], timeout: float) -> d
         found = gateways(cluster)
         if {node.name for node in nodes} <= found.keys() or time.monotonic() > end:
             return found
-        time.sleep(2)
+        time.sleep(OFTEN)
 
 
 def _socket(pod: Json) -> str:
