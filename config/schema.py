@@ -61,6 +61,7 @@ __all__ = [
 ]
 
 Cni = Literal["plain", "cilium"]
+Mode = Literal["gateway", "per-node"]
 
 Slot = Annotated[int, Field(ge=0), BeforeValidator(refuse_unusable)]
 RANGES = ("node_cidr", "pod_cidr")
@@ -98,6 +99,12 @@ class _RegionConfig(Model):
     cni: Cni = Field(
         examples=["plain"],
         description="plain: a bridge on each machine and routes between them; cilium: Cilium in native routing.",
+    )
+    mode: Mode = Field(
+        default="gateway",
+        examples=["per-node"],
+        description="gateway: a few machines carry what crosses regions, the rest stays on the LAN; per-node: every "
+        "machine is a device of the tailnet, and all between machines is encrypted.",
     )
     # Cilium is told both, or it would take the tunnel's.
     lan_device: DeviceName = Field(
@@ -138,7 +145,9 @@ class CloudRegionConfig(_RegionConfig):
         examples=["{kind: kubeadm, machines: 1}"], description="The machines of etcd and the API server."
     )
     gateways: GatewaysConfig = Field(
-        examples=["{count: 2}"], description="The machines that carry its traffic to other regions."
+        default=GatewaysConfig(count=0),
+        examples=["{count: 2}"],
+        description="The machines that carry its traffic to other regions; none of them with mode: per-node.",
     )
     node_groups: tuple[NodeGroupConfig, ...] = Field(
         default=(),

@@ -60,23 +60,25 @@ def _address(config: StackConfig, region: RegionConfig, machine: MachineConfig) 
     if address is None:
         yield from _no_address(config, machine)
         return
+    device = machine.gateway or region.mode == "per-node"
+    role = "a gateway" if machine.gateway else "a device of the tailnet (mode: per-node)"
     if address in TAILNET:
         yield (
             f"address {address} is one of a tailnet or of a carrier's NAT; write the one that the machine "
             "has without Tailscale"
         )
-    elif machine.gateway and not region.no_inbound and any(address in private for private in PRIVATE):
+    elif device and not region.no_inbound and any(address in private for private in PRIVATE):
         yield (
-            f"is a gateway at {address}, a private address that other regions cannot dial; "
+            f"is {role} at {address}, a private address that other regions cannot dial; "
             f"write address: its public one, {_WHY}"
         )
     kubernetes = config.kubernetes
     supernets = {"node_supernet": kubernetes.node_supernet, "pod_supernet": kubernetes.pod_supernet}
-    if machine.gateway and not any(address in private for private in PRIVATE):
+    if device and not any(address in private for private in PRIVATE):
         for field, cidr in supernets.items():
             if address in cidr:
                 yield (
-                    f"is a gateway at {address}, which lies in kubernetes.{field} {cidr}: the tunnel's own packets "
+                    f"is {role} at {address}, which lies in kubernetes.{field} {cidr}: the tunnel's own packets "
                     f"would be routed into the tunnel; write a private {field}, for example "
                     f"{'10.0.0.0/9' if field == 'node_supernet' else '10.128.0.0/9'}"
                 )
@@ -105,19 +107,20 @@ def _shared_logins(machines: list[Named]) -> Iterator[str]:
 
 def _shared_addresses(machines: list[Named]) -> Iterator[str]:
     """Behind one address only one machine gets what arrives at UDP 41641."""
-    gateways: dict[str, list[str]] = defaultdict(list)
+    devices: dict[str, list[str]] = defaultdict(list)
     ports: dict[str, set[int]] = defaultdict(set)
     for region, machine in machines:
-        if machine.gateway and machine.address and not machine.jump and not region.no_inbound:
-            gateways[machine.address].append(machine.name)
+        device = machine.gateway or region.mode == "per-node"
+        if device and machine.address and not machine.jump and not region.no_inbound:
+            devices[machine.address].append(machine.name)
             ports[machine.address].add(machine.port)
-    for address, names in gateways.items():
+    for address, names in devices.items():
         # On one port it is one machine twice, which has a line of its own.
         if len(names) > 1 and len(ports[address]) > 1:
             yield (
-                f"machine {names[-1]}: is a gateway at {address}, and so is {', '.join(names[:-1])}: behind one "
-                "address only one of them gets what arrives at UDP 41641; write an address of its own, or make "
-                "only one of them a gateway"
+                f"machine {names[-1]}: is a device of the tailnet at {address}, and so is {', '.join(names[:-1])}: "
+                "behind one address only one of them gets what arrives at UDP 41641; write an address of its own, or "
+                "make only one of them a gateway"
             )
 
 

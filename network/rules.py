@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network
 
-from config.schema import CloudRegionConfig, StackConfig
+from config.schema import CloudRegionConfig, RegionConfig, StackConfig
 from network.machine_rules import address_problems, machine_problems
+from network.modes import is_device, mode_problems
 from network.mtu import mtu_problems
 from network.nodes import NodeDraft
 from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block
@@ -38,7 +39,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *mtu_problems(config),
         *_gateways(config, drafts),
         *_prefixes(config, drafts),
-        *_devices(config, drafts),
+        *mode_problems(config, drafts),
     ]
     return tuple(dict.fromkeys(found))
 
@@ -97,7 +98,7 @@ def _hub(config: StackConfig) -> Iterator[str]:
 
 
 def _gateways(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
-    for region in config.regions:
+    for region in (region for region in config.regions if region.mode == "gateway"):
         gateways = sum(1 for draft in drafts if draft.region is region and draft.role == "gateway")
         listed = region.kind == "gpu" or region.provider.kind == "ssh"
         key = "gateway: true on one or two of its machines" if listed else "gateways: {count: 2}"
@@ -133,31 +134,27 @@ def _ladder(region: str, blocks: dict[str, IPv4Network], gateways: int) -> Itera
 
 
 def _prefixes(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
-    per_region = {
-        region.name: 2
-        * prefix_count(sum(1 for draft in drafts if draft.region is region and draft.role == "gateway"))
-        for region in config.regions
-    }
-    total = sum(per_region.values())
-    if total > MOST_PREFIXES:
-        name, most = max(per_region.items(), key=lambda item: item[1])
+    counts = {region.name: _most_prefixes(region, drafts) for region in config.regions}
+    if sum(counts.values()) > MOST_PREFIXES:
+        name = max(counts, key=lambda region: counts[region])
         yield (
-            f"tailnet: the gateways may come to advertise {total} prefixes, {most} of them for region {name}; "
-            f"every device holds them all, {MOST_PREFIXES} at most; write fewer gateways per region, two are enough "
-            "for a take-over"
+            f"tailnet: the stack's devices may come to advertise {sum(counts.values())} prefixes, {counts[name]} of "
+            f"them for region {name}; every device holds them all, {MOST_PREFIXES} at most; write fewer gateways per "
+            "region (two are enough for a take-over), or mode: gateway for a large region"
         )
 
 
-def prefix_count(gateways: int) -> int:
-    """Most prefixes that a block may be advertised by: all rungs, and the one that a survivor takes over with."""
-    return (1 << gateways) - 1 + ((1 << gateways) if gateways > 1 else 0)
+def _most_prefixes(region: RegionConfig, drafts: Sequence[NodeDraft]) -> int:
+    """The prefixes that a region may ever come to; a node that is a device of its own has two."""
+    devices = sum(1 for draft in drafts if draft.region is region and is_device(draft))
+    if region.mode == "per-node":
+        return 2 * devices
+    gateways = min(devices, MAX_GATEWAYS)
+    return (
+        sum(prefix_count(block, gateways) for block in (region.node_cidr, region.pod_cidr)) if gateways else 0
+    )
 
 
-def _devices(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
-    limit = config.tailnet.max_devices
-    devices = sum(1 for draft in drafts if draft.role == "gateway")
-    if limit is not None and devices > limit:
-        yield (
-            f"tailnet: max_devices is {limit}, the stack's gateways are {devices} devices; "
-            "write fewer gateways per region, or the limit of a larger plan"
-        )
+def prefix_count(block: IPv4Network, gateways: int) -> int:
+    """The most prefixes of a block: all rungs of its gateways, and the one that a survivor takes over with."""
+    return 1 if gateways == 1 else (1 << gateways + 1) - 1

@@ -130,6 +130,9 @@ def _region(written: Data, region: Data, cluster: Data) -> Iterator[str]:
 
 def _gateways(written: Data, region: Data, data: Data) -> Iterator[str]:
     gateways = [node for node in region["nodes"] if node["role"] == "gateway"]
+    if per_node(written):
+        yield from _devices(gateways, region)
+        return
     if any(node["advertise"] for node in region["nodes"] if node not in gateways):
         yield "something else than a gateway advertises"
     if not 1 <= len(gateways) <= 4:
@@ -139,6 +142,11 @@ def _gateways(written: Data, region: Data, data: Data) -> Iterator[str]:
         yield "the gateways are not those of the file"
     if len(gateways) > 1 and version(data["tailnet"]["version"]) < (1, 98, 10):
         yield "several gateways with a tailscaled that drops what all but one send"
+    yield from _ladder(gateways, region)
+
+
+def _ladder(gateways: list[Data], region: Data) -> Iterator[str]:
+    """Each gateway covers the whole region, by prefixes that no other has."""
     advertised = [span(prefix) for node in gateways for prefix in node["advertise"]]
     if len(set(advertised)) != len(advertised):
         yield "two gateways advertise the same prefix"
@@ -156,6 +164,15 @@ def _gateways(written: Data, region: Data, data: Data) -> Iterator[str]:
             yield f"{node['name']} does not cover the region exactly"
         if not all(any(inside(item, block) for block in blocks) for item in spans):
             yield f"{node['name']} advertises foreign addresses"
+
+
+def _devices(gateways: list[Data], region: Data) -> Iterator[str]:
+    """Where every machine is a device of its own: each advertises itself and its pods, and nothing else."""
+    if gateways:
+        yield "a gateway where every machine is its own"
+    for node in region["nodes"]:
+        if sorted(node["advertise"]) != sorted([f"{node['node_ip']}/32", node["pod_cidr"]]):
+            yield f"{node['name']} does not advertise exactly itself"
 
 
 def _approved(region: Data, policy: Data) -> Iterator[str]:
@@ -189,7 +206,8 @@ def _logins(written: Data, data: Data) -> Iterator[str]:
         address = machine.get("address") or ""
         dotted = address.replace(".", "").isdigit()
         hidden = dotted and any(inside((number(address),) * 2, span(cidr)) for cidr in UNDIALLED)
-        if machine.get("gateway") and not written.get("no_inbound") and (hidden or not address):
+        device = machine.get("gateway") or per_node(written)
+        if device and not written.get("no_inbound") and (hidden or not address):
             yield f"nobody can dial {name}"
     logins = [
         (machine["address"], machine.get("port", 22), machine.get("jump"))
@@ -229,7 +247,8 @@ def packet(region: Data, wanted: int) -> int:
     """The largest packet, in bytes, inside the tunnel of a region."""
     lan = region.get("lan_mtu", 1500)
     wire = region.get("wan_mtu") or min(lan, 1500)
-    return int(min(wanted, wire - 80, lan - (50 if region["provider"]["lan"] == "routed" else 0)))
+    vxlan = region["provider"]["lan"] == "routed" and not per_node(region)
+    return int(min(wanted, wire - 80, lan - (50 if vxlan else 0)))
 
 
 def is_open(region: Data) -> bool:
@@ -239,6 +258,10 @@ def is_open(region: Data) -> bool:
 
 def hides(*regions: Data) -> bool:
     return any(region.get("no_inbound") or region["provider"].get("nat") == "hard" for region in regions)
+
+
+def per_node(region: Data) -> bool:
+    return region.get("mode", "gateway") == "per-node"
 
 
 def wanted_ranges(region: Data, cluster: Data) -> tuple[str, str]:
@@ -257,7 +280,7 @@ def counted(region: Data) -> list[int]:
     if region["kind"] == "gpu" or region["provider"]["kind"] == "ssh":
         return []
     groups = [group["count"] for group in region.get("node_groups", [])]
-    return [region["control_plane"].get("machines", 1), region["gateways"]["count"], *groups]
+    return [region["control_plane"].get("machines", 1), region.get("gateways", {}).get("count", 0), *groups]
 
 
 def version(text: str) -> tuple[int, ...]:

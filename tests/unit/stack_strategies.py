@@ -66,6 +66,8 @@ def _place(draw: st.DrawFn, slot: int) -> Data:
             place["lan_ranges"] = ["172.31.0.0/16", "172.17.0.0/16"]
         case 4:
             place["gateway_firewall"] = []
+    if draw(st.integers(0, 5)) == 0:
+        place |= {"mode": "per-node", "cni": "plain"}
     if draw(st.booleans()):
         return place | {"provider": {"kind": "ssh", "lan": lan}}
     place["provider"] = {"kind": "lab", "lan": lan}
@@ -82,7 +84,7 @@ def _hub(draw: st.DrawFn, slot: int) -> Data:
         hub["gateways"] = {"count": sum(1 for machine in hub["machines"] if machine.get("gateway"))}
         return hub
     first = NODES + (slot << 8)
-    hub["gateways"] = {"count": draw(st.integers(1, 4))}
+    hub["gateways"] = {"count": 0 if "mode" in place else draw(st.integers(1, 4))}
     count = draw(st.integers(0, 40))
     hub["node_groups"] = [{"name": "cpu", "count": count, "first_ip": dotted(first + 100)}]
     if draw(st.booleans()):
@@ -104,11 +106,11 @@ def _machines(
     machines: list[Data] = []
     for index, host in enumerate(hosts):
         machine: Data = {"name": f"{region}-{host}", "node_ip": dotted(NODES + (slot << 8) + host)}
-        if index < gateways:
+        if index < gateways and "mode" not in place:
             machine["gateway"] = True
         if place["provider"]["kind"] == "ssh":
             machine |= {"host_key": HOST_KEY, "address": f"203.0.{slot}.{host}"}
-            if index > gateways and draw(st.booleans()):
+            if index > gateways and "mode" not in place and draw(st.booleans()):
                 del machine["address"]
                 machine["jump"] = machines[0]["name"]
         machines.append(machine)
@@ -168,6 +170,7 @@ def _settings(draw: st.DrawFn, data: Data) -> None:
                 ("lan_mtu", 1300), ("wan_mtu", 1300), ("wan_mtu", 1370), ("lan_device", "tailscale0"),
                 ("provider", {"kind": "lab", "lan": "l2", "nat": "hard"}), ("provider", {"kind": "ssh", "lan": "l2"}),
                 ("no_inbound", "a good reason"), ("gateway_firewall", []), ("machines", []), ("kind", "gpu"),
+                ("mode", "per-node"), ("mode", "gateway"),
             ]
         )
     )  # fmt: skip

@@ -147,9 +147,11 @@ def test_a_bootstrap_kubeconfig_trusts_the_clusters_ca_alone() -> None:
 
 
 def test_the_plain_network_gives_pods_the_nodes_range_and_never_masquerades() -> None:
-    bridge = json.loads(plain_conflist(WORKER))["plugins"][0]
+    bridge = json.loads(plain_conflist(WORKER, GPU, PLAN))["plugins"][0]
     assert bridge["ipMasq"] is False
     assert bridge["ipam"]["ranges"] == [[{"subnet": "10.129.12.0/24"}]]
+    # Inside the region pods have the LAN's packet size.
+    assert "mtu" not in bridge
 
 
 def cilium(*edits: tuple[str, Any]) -> dict[str, Any]:

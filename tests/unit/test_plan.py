@@ -137,8 +137,8 @@ RULES: list[tuple[str, Edits, str]] = [
     (
         "two gateways behind one address",
         [("regions.2", tx(1, address="198.51.100.7", port=2202, jump=None, gateway=True))],
-        "machine tx-b: is a gateway at 198.51.100.7, and so is tx-a: behind one address only one of them gets what "
-        "arrives at UDP 41641; write an address of its own, or make only one of them a gateway",
+        "machine tx-b: is a device of the tailnet at 198.51.100.7, and so is tx-a: behind one address only one of "
+        "them gets what arrives at UDP 41641; write an address of its own, or make only one of them a gateway",
     ),
     (
         "a chain of jumps",
@@ -483,7 +483,7 @@ def test_the_dev_plan() -> None:
 
 
 def test_machines_without_a_shared_switch_reach_their_gateways_through_a_tunnel() -> None:
-    west = plan_network(StackConfig.model_validate(stack_data(STACK_FILES[1]))).region("west")
+    west = plan_network(StackConfig.model_validate(stack_data(STACK_FILES[-1]))).region("west")
     assert west.reach == "tunnel"
 
 
@@ -542,5 +542,5 @@ def test_more_prefixes_than_devices_should_hold_are_refused() -> None:
         }
         regions.append({**region, "slot": number + 1, "machines": listed})
     said = refusal([("regions", regions), ("tailnet.max_devices", 1000)])
-    assert "the gateways may come to advertise 2494 prefixes, 62 of them for region r0" in said
+    assert "the stack's devices may come to advertise 2494 prefixes, 62 of them for region r0" in said
     assert "write fewer gateways per region" in said

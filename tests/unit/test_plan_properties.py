@@ -23,7 +23,7 @@ from network.links import region_links
 from network.plan import NetworkPlanError, RegionPlan, plan_network
 from network.tailnet_policy import tailnet_policy
 from outputs import address_map
-from tests.stacks import stack_data
+from tests.stacks import put, stack_data
 from tests.unit.plan_checker import faults
 from tests.unit.stack_strategies import sound_stacks, spoilt_stacks, stacks
 
@@ -183,6 +183,15 @@ BENT: list[tuple[str, Any, str]] = [
     ("links.0.mtu", 1420, "packets between hub and gpu have the wrong size"),
     ("links.0.path", "relayed", "hub and gpu could meet"),
 ]  # fmt: skip
+
+
+def test_the_second_opinion_knows_devices_that_advertise_more_than_themselves() -> None:
+    data = put(put(stack_data(), "regions.1.mode", "per-node"), "regions.1.machines.0.gateway", False)
+    put(data, "regions.1.machines.1.gateway", False)
+    plan = exported(StackConfig.model_validate(data))
+    assert faults(data, plan) == []
+    plan["regions"][1]["nodes"][0]["advertise"].append("10.1.0.0/24")
+    assert faults(data, plan) == ["gpu: gpu-a does not advertise exactly itself"]
 
 
 @pytest.mark.parametrize(
