@@ -261,7 +261,7 @@ def hides(*regions: Data) -> bool:
 
 
 def per_node(region: Data) -> bool:
-    return region.get("mode", "gateway") == "per-node"
+    return bool(region.get("mode") == "per-node")
 
 
 def wanted_ranges(region: Data, cluster: Data) -> tuple[str, str]:
