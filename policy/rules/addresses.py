@@ -7,19 +7,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from itertools import combinations
 
-from pulumi_policy import (
-    EnforcementLevel,
-    PolicyResource,
-    ReportViolation,
-    ResourceValidationArgs,
-    ResourceValidationPolicy,
-    Severity,
-    StackValidationArgs,
-    StackValidationPolicy,
-)
-from pulumi_policy.proxy import UnknownValueError
+from pulumi_policy import PolicyResource, ResourceValidationArgs, Severity, StackValidationArgs
 
-from .inputs import Props, rows, unjudged
+from .inputs import Props, rows
+from .rule import Report, resource_rule, stack_rule, what
 
 ADDRESS_MAP = "tailspan:components:AddressMap"
 LAB_NETWORK = "lab:index:Network"
@@ -55,32 +46,29 @@ class Range:
         return f"{self.source.owner}: {self.source.field} {self.cidr}"
 
 
-def address_map_has_no_overlap(args: ResourceValidationArgs, report: ReportViolation) -> None:
+def address_map_has_no_overlap(args: ResourceValidationArgs, report: Report) -> None:
     """The ranges of the stack file, judged alone: reported even if the program stops afterwards."""
-    if args.resource_type != ADDRESS_MAP:
-        return
     ranges = _judged(_map_fields(args.props, args.urn), f"address map {args.name}", args.urn, report)
     for first, second in combinations(ranges, 2):
         if first.cidr.overlaps(second.cidr):
             report(_message(first, second, ranges), args.urn)
 
 
-def networks_have_no_overlap(args: StackValidationArgs, report: ReportViolation) -> None:
+def networks_have_no_overlap(args: StackValidationArgs, report: Report) -> None:
     """Every range that any resource of the stack has."""
     ranges: list[Range] = []
     for resource in args.resources:
-        what = f"{resource.resource_type} {resource.name}"
-        ranges += _judged(_fields(resource), what, resource.urn, report)
+        ranges += _judged(_fields(resource), what(resource), resource.urn, report)
     for first, second in combinations(ranges, 2):
         same_map = first.source.mapped and second.source.mapped and first.source.urn == second.source.urn
         if not same_map and first.cidr.overlaps(second.cidr) and not _same_network(first, second):
             report(_message(first, second, ranges), second.source.urn)
 
 
-def _judged(fields: Iterator[Field], what: str, urn: str, report: ReportViolation) -> list[Range]:
+def _judged(fields: Iterator[Field], owner: str, urn: str, report: Report) -> list[Range]:
     """The ranges of an object; what cannot be read as one is reported."""
     ranges: list[Range] = []
-    try:
+    with report.judging(owner, urn):
         for field in fields:
             try:
                 ranges.append(Range(field, IPv4Network(field.text, strict=False)))
@@ -90,8 +78,6 @@ def _judged(fields: Iterator[Field], what: str, urn: str, report: ReportViolatio
                     "Write one such as 10.1.0.0/24.",
                     urn,
                 )
-    except UnknownValueError as error:
-        report(unjudged(what, error), urn)
     return ranges
 
 
@@ -161,22 +147,23 @@ def _next_free(cidr: IPv4Network, taken: Sequence[IPv4Network]) -> IPv4Network |
     return None
 
 
-ADDRESS_MAP_HAS_NO_OVERLAP = ResourceValidationPolicy(
+ADDRESS_MAP_HAS_NO_OVERLAP = resource_rule(
     name="address-map-has-no-overlap",
     description="Node, pod and service ranges of all regions are disjoint.",
+    types=[ADDRESS_MAP],
     validate=address_map_has_no_overlap,
-    enforcement_level=EnforcementLevel.MANDATORY,
     severity=Severity.CRITICAL,
-    remediation_steps=_REMEDIATION,
-    url=_URL,
+    remediation=_REMEDIATION,
+    source=_URL,
 )
 
-NETWORKS_HAVE_NO_OVERLAP = StackValidationPolicy(
+NETWORKS_HAVE_NO_OVERLAP = stack_rule(
     name="networks-have-no-overlap",
     description="Networks, subnets and secondary ranges are disjoint, also from the address map.",
     validate=networks_have_no_overlap,
-    enforcement_level=EnforcementLevel.MANDATORY,
     severity=Severity.CRITICAL,
-    remediation_steps=_REMEDIATION,
-    url=_URL,
+    remediation=_REMEDIATION,
+    source=_URL,
 )
+
+RULES = (ADDRESS_MAP_HAS_NO_OVERLAP, NETWORKS_HAVE_NO_OVERLAP)

@@ -7,19 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from pulumi_policy import (
-    EnforcementLevel,
-    PolicyResource,
-    ReportViolation,
-    ResourceValidationArgs,
-    ResourceValidationPolicy,
-    Severity,
-    StackValidationArgs,
-    StackValidationPolicy,
-)
+from pulumi_policy import PolicyResource, ResourceValidationArgs, Severity, StackValidationArgs
 from pulumi_policy.proxy import UnknownValueError
 
 from .inputs import Props, number, rows, unjudged
+from .rule import Report, resource_rule, stack_rule, what
 
 PORT = 41641
 ANYWHERE = "0.0.0.0/0"
@@ -46,11 +38,11 @@ class Gateways:
     open: bool = False
     unknown: list[str] = field(default_factory=list)
 
-    def consider(self, what: str, opens: Callable[[], bool]) -> None:
+    def consider(self, owner: str, opens: Callable[[], bool]) -> None:
         try:
             self.open = opens() or self.open
         except UnknownValueError as error:
-            self.unknown.append(unjudged(what, error))
+            self.unknown.append(unjudged(owner, error))
 
 
 class Selected(NamedTuple):
@@ -69,10 +61,8 @@ _SELECTORS: dict[str, Callable[[PolicyResource], tuple[str, ...]]] = {
 }
 
 
-def regions_open_wireguard(args: ResourceValidationArgs, report: ReportViolation) -> None:
+def regions_open_wireguard(args: ResourceValidationArgs, report: Report) -> None:
     """A region's declared openings; also for providers whose firewall is not a resource of the stack."""
-    if args.resource_type not in REGION_TYPES:
-        return
     gateways = Gateways(
         f"region {args.name}",
         f"write {OPENING} under the region's gateway_firewall in the stack file",
@@ -82,21 +72,19 @@ def regions_open_wireguard(args: ResourceValidationArgs, report: ReportViolation
     _report(gateways, report)
 
 
-def firewalls_open_wireguard(args: StackValidationArgs, report: ReportViolation) -> None:
+def firewalls_open_wireguard(args: StackValidationArgs, report: Report) -> None:
     """The firewalls that guard gateways, whoever made them."""
     selected: list[Selected] = []
     for resource in args.resources:
         if resource.resource_type not in _SELECTORS:
             continue
-        try:
+        with report.judging(what(resource), resource.urn):
             selected.append(Selected(resource, _SELECTORS[resource.resource_type](resource)))
-        except UnknownValueError as error:
-            report(unjudged(f"{resource.resource_type} {resource.name}", error), resource.urn)
     for gateways in (*_lab(selected), *_gcp(selected), *_aws(selected, args.resources)):
         _report(gateways, report)
 
 
-def _report(gateways: Gateways, report: ReportViolation) -> None:
+def _report(gateways: Gateways, report: Report) -> None:
     if gateways.open:
         return
     if gateways.unknown:
@@ -204,22 +192,23 @@ def _aws_opens(rule: Props) -> bool:
     return protocol in ("udp", "17") and first is not None and last is not None and first <= PORT <= last
 
 
-REGIONS_OPEN_WIREGUARD = ResourceValidationPolicy(
+REGIONS_OPEN_WIREGUARD = resource_rule(
     name="regions-open-udp-41641",
     description="Every region's gateways can be reached at UDP 41641.",
+    types=REGION_TYPES,
     validate=regions_open_wireguard,
-    enforcement_level=EnforcementLevel.MANDATORY,
     severity=Severity.HIGH,
-    remediation_steps=_REMEDIATION,
-    url=_URL,
+    remediation=_REMEDIATION,
+    source=_URL,
 )
 
-FIREWALLS_OPEN_WIREGUARD = StackValidationPolicy(
+FIREWALLS_OPEN_WIREGUARD = stack_rule(
     name="firewalls-open-udp-41641",
     description="Firewalls in front of gateways let UDP 41641 in from everywhere.",
     validate=firewalls_open_wireguard,
-    enforcement_level=EnforcementLevel.MANDATORY,
     severity=Severity.HIGH,
-    remediation_steps=_REMEDIATION,
-    url=_URL,
+    remediation=_REMEDIATION,
+    source=_URL,
 )
+
+RULES = (REGIONS_OPEN_WIREGUARD, FIREWALLS_OPEN_WIREGUARD)
