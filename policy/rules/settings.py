@@ -26,11 +26,6 @@ class SettingsError(ValueError):
     """Every problem of a stack's file, each a line with object, value and remedy."""
 
 
-def settings_file(pack: Path, stack: str) -> Path:
-    """Where a stack's levels and settings are: what `--policy-pack-config` is given."""
-    return pack / f"config.{stack}.json"
-
-
 def check_settings(file: Path, rules: Sequence[Policy]) -> None:
     """Refuse a file of which the engine would ignore a part."""
     try:

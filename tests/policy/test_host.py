@@ -23,9 +23,8 @@ def tell(args: ResourceValidationArgs, report: Report) -> None:
 def tell_all(args: StackValidationArgs, report: Report) -> None:
     for each in args.resources:
         with report.judging(each.name):
-            report(
-                f"{each.name} {sorted(each.props)} {[str(leaf) for value in each.props.values() for leaf in leaves(value)]}"
-            )
+            texts = [str(leaf) for value in each.props.values() for leaf in leaves(value)]
+            report(f"{each.name} {sorted(each.props)} {texts}")
 
 
 ONE = resource_rule(
