@@ -23,6 +23,14 @@ def is_secret(value: Any) -> bool:
     return isinstance(value, SecretText)
 
 
+def known(props: Props, key: str) -> Any:
+    """An input on which no verdict hangs: one that is unknown counts as absent."""
+    try:
+        return props.get(key)
+    except UnknownValueError:
+        return None
+
+
 def rows(props: Props, key: str) -> Iterable[Any]:
     """A list input; absent and null mean empty."""
     return props.get(key) or ()
