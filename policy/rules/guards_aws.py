@@ -14,7 +14,7 @@ from typing import Any
 from pulumi_policy import PolicyResource
 
 from .guards import ANYWHERE, Guard, Traffic, Unjudged, Verdict, everywhere, is_protocol, within
-from .inputs import Props, rows, texts
+from .inputs import Props, rows, texts, written
 from .known import AWS_EGRESS, AWS_GROUP, AWS_GROUP_RULE, AWS_INGRESS, AWS_INSTANCE, AWS_PREFIX_LIST
 from .machines import says_gateway, uses_tailscale, words_of
 
@@ -112,10 +112,7 @@ def _opens(rule: Props, traffic: Traffic, lists: Sequence[PolicyResource]) -> bo
                 f"prefix list {foreign[0]} is not of this stack. Write cidrIpv4: {ANYWHERE} instead."
             )
     entries = (entry for each in lists for entry in rows(each.props, "entries"))
-    listed = [entry.get("cidr") for entry in entries] if _has_list(rule) else []
+    # The id of a list that is just being made is not known, but somebody wrote it.
+    has_list = written(rule, "prefixListId") or written(rule, "prefixListIds")
+    listed = [entry.get("cidr") for entry in entries] if has_list else []
     return everywhere([*ranges, *listed])
-
-
-def _has_list(rule: Props) -> bool:
-    """The id of a list that is just being made is not known, but somebody wrote it."""
-    return not {"prefixListId", "prefixListIds"}.isdisjoint(list(rule))

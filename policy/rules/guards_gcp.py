@@ -13,7 +13,7 @@ from typing import Any
 from pulumi_policy import PolicyResource
 
 from .guards import ANYWHERE, Guard, Traffic, Verdict, everywhere, is_protocol, within
-from .inputs import Props, known, leaves, number, rows, texts
+from .inputs import Props, known, leaves, number, rows, texts, written
 from .known import GCP_FIREWALL, GCP_INSTANCE, GCP_NETWORK
 from .machines import gcp_tags, says_gateway, uses_tailscale
 from .ranges import site
@@ -91,7 +91,7 @@ def _firewalls(resources: Sequence[PolicyResource], report: Report) -> list[Poli
             texts(resource.props, "targetTags")
             priority = number(resource.props.get("priority"))
             order = _DEFAULT_PRIORITY if priority is None else priority
-            found.append((order, not known(resource.props, "denies"), resource))
+            found.append((order, not written(resource.props, "denies"), resource))
     return [resource for *_, resource in sorted(found, key=lambda item: item[:2])]
 
 
@@ -146,10 +146,10 @@ def _reaches(firewall: PolicyResource, target: _Target) -> bool:
     if network and target.network and network != target.network:
         return False
     tags = texts(firewall.props, "targetTags")
-    wanted = known(firewall.props, "targetServiceAccounts")
-    accounts = {*_owners(firewall, "targetServiceAccounts"), *leaves(wanted)}
-    if not tags and not wanted and not accounts:
+    if not tags and not written(firewall.props, "targetServiceAccounts"):
         return True
+    plain = leaves(known(firewall.props, "targetServiceAccounts"))
+    accounts = {*_owners(firewall, "targetServiceAccounts"), *plain}
     return bool(target.tags & set(tags)) or bool(target.accounts & accounts)
 
 
