@@ -23,6 +23,22 @@ def is_secret(value: Any) -> bool:
     return isinstance(value, SecretText)
 
 
+def known(props: Props, key: str) -> Any:
+    """An input on which no verdict hangs: one that is unknown counts as absent."""
+    try:
+        return props.get(key)
+    except UnknownValueError:
+        return None
+
+
+def written(props: Props, key: str) -> bool:
+    """Whether somebody gave an input, known or not."""
+    try:
+        return props.get(key) is not None
+    except UnknownValueError:
+        return True
+
+
 def rows(props: Props, key: str) -> Iterable[Any]:
     """A list input; absent and null mean empty."""
     return props.get(key) or ()
@@ -45,7 +61,7 @@ def number(value: Any) -> int | None:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Every value inside an input that is neither a list nor a mapping; unknown ones are left out."""
+    """Every value inside an input that is neither a list nor a mapping; unknown and null ones are left out."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | Sequence):
@@ -55,7 +71,7 @@ def leaves(value: Any) -> Iterator[Any]:
             except UnknownValueError:
                 continue
             yield from leaves(inner)
-    else:
+    elif value is not None:
         yield value
 
 

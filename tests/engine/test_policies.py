@@ -10,8 +10,7 @@ import pytest
 from pulumi_command import local
 
 from lab.engine_files import EngineError
-from policy.rules.addresses import ADDRESS_MAP
-from policy.rules.reachability import GCP_FIREWALL
+from policy.rules.known import ADDRESS_MAP, GCP_FIREWALL
 from tests.engine.bench import Bench
 from tests.engine.policy_bench import Declared, PolicyBench
 
