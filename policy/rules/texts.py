@@ -37,11 +37,13 @@ _JSON_KIND = re.compile(rf'"kind"\s*:\s*"(?:{"|".join(sorted(WORKLOADS))})"')
 _FIELD = re.compile(r"[\w.\"'/-]+[ ]*:(?:[ ]|$)|-[ ]|#")
 # Base64 as tools write it: a long run, or indented lines of 60 characters and more with a shorter one at the end.
 _BASE64 = re.compile(
-    r"[A-Za-z0-9+/]{60,}(?:[ \t]*\n[ \t]*[A-Za-z0-9+/]{60,})*(?:[ \t]*\n[ \t]*[A-Za-z0-9+/]+)?={0,2}"
+    r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{60,}(?:[ \t]*\n[ \t]*[A-Za-z0-9+/]{60,})*(?:[ \t]*\n[ \t]*[A-Za-z0-9+/]+)?={0,2}"
 )
-_DEEPEST = (
-    40  # levels of a document; a Pod has 10, and the YAML library ends the process at some ten thousand
-)
+# Levels of a document: a Pod has 10, and the YAML library ends the process at some ten thousand.
+_DEEPEST = 40
+# The same asked of all bytes at once: most texts hold none, and the expression costs 20 times as much.
+_LEAST_RUN = b"x" * 60
+_RUN_OR_NOT = bytes(ord("x") if re.match(r"[A-Za-z0-9+/]", chr(code)) else 0 for code in range(256))
 
 
 def workload_documents(text: str) -> tuple[Mapping[str, Any], ...]:
@@ -53,8 +55,10 @@ def workload_documents(text: str) -> tuple[Mapping[str, Any], ...]:
 
 def readable_layers(text: str) -> Iterator[str]:
     """The text itself, then what its base64 parts hold as text."""
-    text = text[:_LONGEST]
+    text = text[:_LONGEST].replace("\r\n", "\n")
     yield text
+    if _LEAST_RUN not in text.encode(errors="replace").translate(_RUN_OR_NOT):
+        return
     budget = _LONGEST
     for match in _BASE64.finditer(text):
         decoded = _decoded(match.group(), budget)
@@ -99,7 +103,7 @@ def _documents(text: str) -> tuple[Mapping[str, Any], ...]:
 
 def _yaml_documents(text: str) -> Iterator[Mapping[str, Any]]:
     """The block of lines around each `kind:` that belongs together by its indent, wherever it stands."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     starts = _line_numbers(text)
     covered = -1
     for count, (number, indent) in enumerate(starts):
