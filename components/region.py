@@ -45,7 +45,6 @@ def region_inputs(region: RegionPlan) -> dict[str, Any]:
         ],
         # What ceilings are judged by (policy/rules/limits.py).
         "devices": len(region.gateways),
-        "nodes": len(region.nodes),
         "gpus": sum(node.gpu.count for node in region.nodes if node.gpu),
         "usdPerHour": _usd_per_hour(region),
         "podsPerNode": pods_per_node(region.nodes),
