@@ -18,7 +18,11 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 UNKNOWN = UNKNOWN_STRING_VALUE
-NO_OPTIONS = PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
+
+
+def options() -> PolicyResourceOptions:
+    """Of its own for each resource: a test may change them."""
+    return PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
 
 
 class Report:
@@ -61,7 +65,7 @@ def resource(
         unknown_checking_proxy(props),
         f"urn:pulumi:dev::tailspan::{kind}::{name}",
         name,
-        NO_OPTIONS,
+        options(),
         None,
         None,
         [],
@@ -78,7 +82,7 @@ def judge(rule: Policy, *resources: PolicyResource, **settings: Any) -> list[str
         for each in resources:
             rule.validate(
                 ResourceValidationArgs(
-                    each.resource_type, each.props, each.urn, each.name, NO_OPTIONS, None, settings
+                    each.resource_type, each.props, each.urn, each.name, each.opts, each.provider, settings
                 ),
                 report,
             )
