@@ -19,6 +19,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "array": (list,),
     "boolean": (bool,),
+    "object": (dict,),
 }
 
 
