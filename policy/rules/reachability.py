@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pulumi_policy import PolicyResource, ResourceValidationArgs, Severity, StackValidationArgs
 
-from . import cloud_routes
+from . import cloud_routes, pods
 from .guards import ANYWHERE, WANTED_OUT, WIREGUARD_IN, Guard, Verdict
 from .guards_aws import aws_guards
 from .guards_gcp import gcp_guards
@@ -224,5 +224,6 @@ RULES = (
     FIREWALLS_LET_OUT,
     PUBLIC_ADDRESS,
     MAY_FORWARD,
+    *pods.RULES,
     *cloud_routes.RULES,
 )

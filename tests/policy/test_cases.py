@@ -60,4 +60,6 @@ def test_a_rule_that_always_passes_turns_its_case_red(rule: Policy, case: Case) 
 @pytest.mark.parametrize(("rule", "case"), pairs("refuses"))
 def test_what_is_refused_says_what_to_write_instead(rule: Policy, case: Case) -> None:
     for message in judge(rule, *case.resources, **case.settings):
-        assert any(word in message.lower() for word in ("write", "set ", "add ", "remove", "raise")), message
+        assert any(
+            word in message.lower() for word in ("write", "set ", "add ", "remove", "raise", "use ", "give ")
+        ), message

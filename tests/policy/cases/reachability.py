@@ -41,6 +41,7 @@ from tests.policy.strangers import (
     prefix_list,
     rule,
 )
+from tests.policy.workloads import DAEMON_SET, POD, daemon_set, edited, machine, pod
 
 OPEN = {"protocol": "udp", "port": 41641.0, "source": "0.0.0.0/0"}
 SSH = {"protocol": "tcp", "port": 22.0, "source": "198.51.100.1/32"}
@@ -75,6 +76,17 @@ TABLE = resource(
     "public",
     {"vpcId": UNKNOWN, "routes": [{"cidrBlock": "0.0.0.0/0", "gatewayId": UNKNOWN}]},
     vpcId=[VPC],
+)
+# Another use of Tailscale in a cluster: a proxy of one Service, which advertises nothing.
+OPERATOR = resource(
+    DAEMON_SET,
+    "operator",
+    {
+        "kind": "DaemonSet",
+        "spec": {
+            "template": {"spec": {"containers": [{"name": "proxy", "image": "tailscale/tailscale:v1.102.3"}]}}
+        },
+    },
 )
 
 
@@ -283,6 +295,28 @@ CASES = {
             case(
                 aws_vm("subnet-router-a", sourceDestCheck=None, userData=None), said="sourceDestCheck: false"
             ),
+        ],
+    ),
+    "gateway-pods-use-the-host-network": Cases(
+        passes=[case(machine(), daemon_set(), OPERATOR), case(machine(TS_ROUTES=...), OPERATOR)],
+        refuses=[
+            case(
+                daemon_set("r", ((*POD, "hostNetwork"), False)),
+                said="Write hostNetwork: true in the pod's spec.",
+            ),
+            case(daemon_set("r", ((*POD, "hostNetwork"), UNKNOWN)), said="could not be judged"),
+            case(machine(manifest=edited(pod(), "spec", "hostNetwork", to=None)), said="gateway Pod"),
+        ],
+    ),
+    "gateway-pods-have-the-open-port": Cases(
+        passes=[
+            case(machine(PORT="41641"), daemon_set(PORT="41641"), OPERATOR),
+            case(machine(TS_TAILSCALED_EXTRA_ARGS="--verbose=1 --port=41641")),
+        ],
+        refuses=[
+            case(machine(), said="PORT is not set, so tailscaled takes any"),
+            case(daemon_set(PORT="41642"), said="PORT is 41642, and firewalls open UDP 41641"),
+            case(daemon_set(PORT=UNKNOWN), said="could not be judged"),
         ],
     ),
     "cloud-routes-reach-every-region": Cases(
