@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 
 from bootstrap.kubeadm import API_PORT
+from bootstrap.kubelet import pods_per_node
 from bootstrap.script import Cluster
 from components.tailnet import Tailnet
 from config.schema import AccessConfig, FirewallRule
@@ -45,7 +46,21 @@ def region_inputs(region: RegionPlan) -> dict[str, Any]:
             {"protocol": rule.protocol, "port": rule.port, "source": str(rule.source)}
             for rule in region.gateway_firewall
         ],
+        # What ceilings are judged by (policy/rules/limits.py).
+        "devices": len(region.gateways),
+        "gpus": sum(node.gpu.count for node in region.nodes if node.gpu),
+        "usdPerHour": _usd_per_hour(region),
+        "podsPerNode": pods_per_node(region.nodes),
+        "podAddressesPerNode": min(node.pod_cidr.num_addresses for node in region.nodes),
     }
+
+
+def _usd_per_hour(region: RegionPlan) -> float | None:
+    """The price of the region's GPUs; None if that of one is not known."""
+    prices = [(node.gpu.usd_per_hour, node.gpu.count) for node in region.nodes if node.gpu]
+    if any(price is None for price, _ in prices):
+        return None
+    return round(sum(price * count for price, count in prices), 2)
 
 
 def operator_openings(access: AccessConfig, *, api: bool = False) -> list[FirewallRule]:

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from lab.engine_cli import Mode, keep_no_logs, open_stack, set_secret, stack_outputs
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
+from lab.engine_policies import own_pack, policy_options
 from lab.engine_recovery import mend_state, only_launcher, remove_stale_locks, settle_pending
 from lab.engine_view import View
 from tools import paths
@@ -53,7 +54,7 @@ class Session:
     files: Files
     mode: Mode
     program: Program = stack_program
-    policy_packs: list[str] = field(default_factory=lambda: [str(paths.repo_root() / "policy")])
+    policy_packs: list[str] = field(default_factory=lambda: [str(own_pack())])
     secrets: dict[str, str] = field(default_factory=dict)
     plain: dict[str, str] = field(default_factory=dict)
     console: Console = field(default_factory=lambda: Console(stderr=True))
@@ -84,6 +85,7 @@ class Session:
     def run(self, verb: str, *, planning: bool = False, **options: Any) -> bool:
         """Run one engine operation with progress; True if it went well. The report is printed."""
         view = View(self.console, planning=planning)
+        policies = policy_options(self.policy_packs, self.files.stack)
         _no_debug_messages()
         self._warm_up(verb)
         with self._alone(planning):
@@ -97,7 +99,7 @@ class Session:
                 mend_state(self.files)
                 stack = self.open()
                 settle_pending(self.files, stack, self.console)
-            failure = self._operate(stack, verb, view, options)
+            failure = self._operate(stack, verb, view, policies, options)
         view.report()
         if failure and not view.findings.errors and not view.findings.mandatory:
             self.console.print(f"[bold red]error:[/] {failure}", highlight=False, soft_wrap=True)
@@ -116,10 +118,12 @@ class Session:
             _warming.append(threading.Thread(target=_load_quietly, daemon=True))
             _warming[-1].start()
 
-    def _operate(self, stack: Stack, verb: str, view: View, options: dict[str, Any]) -> str:
+    def _operate(
+        self, stack: Stack, verb: str, view: View, policies: dict[str, Any], options: dict[str, Any]
+    ) -> str:
         """What went wrong, empty if nothing did."""
         if verb in ("up", "preview"):
-            options = {"policy_packs": self.policy_packs, **options}
+            options = {**policies, **options}
         if verb != "refresh":
             options = {"parallel": PARALLEL, **options}
         try:
