@@ -39,6 +39,7 @@ class NodePlan:
     advertise: tuple[IPv4Network, ...]
     machine_type: str | None
     machine: MachineConfig | None
+    group: str | None = None  # the node group it is counted in
 
     @property
     def generation(self) -> int:
@@ -163,6 +164,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
             advertise=advertise.get(draft.name, ()),
             machine_type=draft.machine_type,
             machine=draft.machine,
+            group=draft.group,
         )
         for draft in drafts
     )
