@@ -15,6 +15,7 @@ import yaml
 from bootstrap.cni import plain_conflist
 from bootstrap.connector import KEY_DIRECTORY, connector_pod
 from bootstrap.gateway import CA_DIRECTORY, Tailnet
+from bootstrap.group import BLANKS, BOOTSTRAP_TOKEN, NODE_NAME, blank_worker
 from bootstrap.hostnetwork import network_env, nftables
 from bootstrap.images import Images
 from bootstrap.kubeadm import API_PORT, kubeadm_config
@@ -88,7 +89,7 @@ class _Script:
 
     def render(self, role_file: str, binaries: str) -> str:
         values = {
-            "NODE_NAME": self.node.name,
+            **({} if self.node.name == NODE_NAME else {"NODE_NAME": self.node.name}),
             "DEVICE": "yes" if self.node.device else "no",
             "KUBERNETES_VERSION": self.cluster.version,
             "KUBERNETES_BINARIES": binaries,
@@ -116,9 +117,10 @@ def _put(path: str, content: str, mode: str = "0644", *, fill_in: bool = False) 
     if _END in content:
         raise ValueError(f"{path}: the content holds the line {_END}, which ends it")
     text = content if content.endswith("\n") else content + "\n"
-    if fill_in:
+    filler = "fill_in" if fill_in else "fill_node" if any(blank in text for blank in BLANKS) else ""
+    if filler:
         # Not a pipe: what `put` remembers as changed would be lost in a subshell.
-        return f"put {mode} {path} < <(fill_in <<'{_END}'\n{text}{_END}\n)\n"
+        return f"put {mode} {path} < <({filler} <<'{_END}'\n{text}{_END}\n)\n"
     return f"put {mode} {path} <<'{_END}'\n{text}{_END}\n"
 
 
@@ -183,6 +185,11 @@ def node_script(
         _function("bootstrap_kubeconfig", _put("/etc/kubernetes/bootstrap-kubelet.conf", kubeconfig, "0600"))
     )
     return script.render("worker.sh", "kubelet")
+
+
+def group_script(cluster: Cluster, region: RegionPlan, ca: str) -> str:
+    """The one script of a node group's machines: `group_values` of a machine go in front of it, a line each."""
+    return node_script(cluster, region, blank_worker(region.name), Join(ca=ca, token=BOOTSTRAP_TOKEN))
 
 
 def bootstrap_kubeconfig(endpoint: str, token: str) -> str:

@@ -35,7 +35,7 @@ def connection(login: Login) -> ConnectionArgs:
     )
 
 
-def as_root(login: Login, verb: str) -> str:
+def as_root(user: str, verb: str) -> str:
     """The command that runs a node script from standard input; arguments hold no secret."""
-    sudo = "" if login.user == "root" else "sudo -n "
+    sudo = "" if user == "root" else "sudo -n "
     return f"{sudo}/bin/bash -s -- {verb}"

@@ -18,10 +18,12 @@ from components.cluster import (
     stack_seed,
 )
 from components.dns import ClusterDns, region_dns
+from components.node_group import NodeGroup, NodeGroupArgs
 from components.nodes import NodeFactory, connector_of, run_script
 from components.region import RegionArgs, machine_firewalls, region_inputs
 from components.secrets import secret
 from components.subnet_router import SubnetRouter, SubnetRouterArgs
+from network.plan import NodePlan
 from providers.base import Machine
 
 
@@ -41,10 +43,10 @@ class CloudRegion(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._place = args.place(self._child)
         self._open_firewalls()
-        machines = {node.name: self._machine(node.name) for node in args.plan.nodes}
+        machines = {node.name: self._machine(node) for node in args.plan.nodes if not node.group}
         self.cluster = self._control_plane(machines[args.plan.control_plane[0].name])
         cilium_release(args.cluster.plan, self.cluster.provider, self)
-        joins = self._join_nodes(machines)
+        joins = [*self._join_nodes(machines), *self._node_groups()]
         namespace = kubernetes.core.v1.Namespace(
             "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
         )
@@ -59,8 +61,7 @@ class CloudRegion(pulumi.ComponentResource):
         for role, ingress in machine_firewalls(self._args):
             self._place.firewall(role, ingress, self._child)
 
-    def _machine(self, name: str) -> Machine:
-        node = next(node for node in self._args.plan.nodes if node.name == name)
+    def _machine(self, node: NodePlan) -> Machine:
         # The control plane's machine holds etcd: losing it loses the cluster.
         options = pulumi.ResourceOptions(parent=self, protect=node.role == "control-plane")
         return self._place.machine(node, options)
@@ -126,7 +127,31 @@ class CloudRegion(pulumi.ComponentResource):
         )
         joins: list[pulumi.Resource] = []
         for node in args.plan.nodes:
+            if node.name not in machines:
+                continue
             machine = machines[node.name]
             after = [] if node.role == "control-plane" else [factory.bootstrap(machine, node)]
             joins.append(factory.join(machine, node, after=after))
         return joins
+
+    def _node_groups(self) -> list[pulumi.Resource]:
+        args = self._args
+        groups: dict[str, list[NodePlan]] = {}
+        for node in args.plan.nodes:
+            if node.group:
+                groups.setdefault(node.group, []).append(node)
+        return [
+            NodeGroup(
+                f"{self._name}-{group}",
+                NodeGroupArgs(
+                    group=group,
+                    nodes=nodes,
+                    region=args.plan,
+                    place=self._place,
+                    cluster=args.cluster,
+                    access=self.cluster,
+                ),
+                self._child,
+            ).joined
+            for group, nodes in groups.items()
+        ]

@@ -156,9 +156,9 @@ def run_script(
     return remote.Command(
         f"{machine.name}-bootstrap",
         connection=connection(machine.login),
-        create=as_root(machine.login, "join"),
-        update=as_root(machine.login, "join"),
-        delete=as_root(machine.login, "leave"),
+        create=as_root(machine.login.user, "join"),
+        update=as_root(machine.login.user, "join"),
+        delete=as_root(machine.login.user, "leave"),
         stdin=script,
         logging=remote.Logging.STDERR,
         add_previous_output_in_env=False,

@@ -91,7 +91,8 @@ def settle_pending(files: Files, stack: Stack, console: Console) -> None:
     is removed first: nobody knows how much of it exists, and if the stack no longer wants it nobody else
     would remove it.
     """
-    pending = files.latest().get("pending_operations") or []
+    latest = files.latest()
+    pending = latest.get("pending_operations") or []
     if not pending:
         return
     for operation in pending:
@@ -100,8 +101,14 @@ def settle_pending(files: Files, stack: Stack, console: Console) -> None:
         console.print(
             f"An earlier run was cut off while {operation['type']} {name}: doing it again.", highlight=False
         )
-        if operation["type"] == "creating":
-            _remove_half_made(resource)
+        recorded = next(
+            (kept for kept in latest.get("resources") or [] if kept["urn"] == resource["urn"]), {}
+        )
+        if half_made := half_made_machines(operation, recorded):
+            from lab import cloud
+
+            for machine in half_made:
+                cloud.delete_machine(machine)
     try:
         exported = stack.export_stack()
         deployment = dict(exported.deployment or {})
@@ -113,9 +120,12 @@ def settle_pending(files: Files, stack: Stack, console: Console) -> None:
         ) from None
 
 
-def _remove_half_made(resource: dict[str, Any]) -> None:
-    kind, inputs = resource["type"], resource.get("inputs") or {}
-    if kind == "lab:index:Machine":
-        from lab import cloud
-
-        cloud.delete_machine(inputs["name"])
+def half_made_machines(operation: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+    """The machines that an operation was making; those of a group that the state knows already are whole."""
+    resource, doing = operation["resource"], operation["type"]
+    inputs, known = resource.get("inputs") or {}, recorded.get("inputs") or {}
+    if resource["type"] == "lab:index:Machine" and doing == "creating":
+        return [inputs["name"]]
+    if resource["type"] == "lab:index:MachineGroup" and doing in ("creating", "updating"):
+        return [name for name in inputs["machines"] if name not in (known.get("machines") or {})]
+    return []

@@ -27,6 +27,7 @@ class NodeDraft:
     field: str  # the key of the stack file that the address comes from
     machine_type: str | None
     machine: MachineConfig | None
+    group: str | None = None  # the node group it is counted in
 
     @property
     def host(self) -> int:
@@ -92,6 +93,7 @@ def _counted(region: CloudRegionConfig) -> Iterator[NodeDraft]:
                 field=field,
                 machine_type=machine_type,
                 machine=None,
+                group=label if role == "worker" else None,
             )
 
 

@@ -46,6 +46,7 @@ class NodePlan:
     advertise: tuple[IPv4Network, ...]
     machine_type: str | None
     machine: MachineConfig | None
+    group: str | None = None  # the node group it is counted in
 
     @property
     def generation(self) -> int:
@@ -184,6 +185,8 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
             advertise=advertise.get(draft.name, ()),
             machine_type=draft.machine_type,
             machine=draft.machine,
+            # A device has a key and a name of its own in the tailnet, and so resources of its own.
+            group=None if draft.name in advertise else draft.group,
         )
         for draft in drafts
     )

@@ -11,14 +11,17 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ops import group as groups
 from ops.device import Tailnet, delete_devices
 from ops.drain import leave as leave_cluster
 from ops.drain import refusal
 from ops.errors import OpsError
+from ops.group import Group, Member
 from ops.http import Json
 from ops.join import join as join_cluster
-from ops.kube import Kube, credentials
+from ops.kube import Credentials, Kube, credentials
 from ops.node import CONTROL_PLANE, NodeSpec
+from ops.ssh import Login
 
 TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 
@@ -43,9 +46,7 @@ def leave(request: Json) -> Json:
     node = _node(request)
     if CONTROL_PLANE in node.labels:
         raise OpsError(refusal(node.name))
-    api_timeout = float(_field(request, "api_timeout", (int, float), 60))
-    drain_timeout = float(_field(request, "drain_timeout", (int, float), 180))
-    deleted = leave_cluster(_kube(request), node.name, api_timeout=api_timeout, drain_timeout=drain_timeout)
+    deleted = leave_cluster(_kube(request), node.name, **_leaving(request))
     device = request.get("device")
     return {
         "node": node.name,
@@ -60,18 +61,62 @@ def device_delete(request: Json) -> Json:
     return {"devices": _delete_devices(device, _hostname(device))}
 
 
+def group_retire(request: Json) -> Json:
+    """Before the machines of a group become fewer: whoever is not wanted any more is drained and forgotten."""
+    wanted = sorted(str(name) for name in _field(request, "wanted", list))
+    groups.retire(_access(request), _group(request), wanted, **_leaving(request))
+    return {"nodes": wanted}
+
+
+def group_join(request: Json) -> Json:
+    login = _field(request, "login", dict)
+    groups.join_all(
+        _access(request),
+        _group(request),
+        _members(request, _field(login, "user", str, path="login.")),
+        _field(request, "script", str),
+        _field(login, "command", str, path="login."),
+        _ready_timeout(request),
+    )
+    return {"nodes": sorted(_field(request, "machines", dict))}
+
+
+def group_leave(request: Json) -> Json:
+    groups.retire(_access(request), _group(request), (), **_leaving(request))
+    return {}
+
+
+def group_forget(request: Json) -> Json:
+    """After the machines are gone, if the group's last join had not gone well enough to be undone."""
+    groups.forget(_access(request), _group(request), api_timeout=_leaving(request)["api_timeout"])
+    return {}
+
+
 VERBS: Mapping[str, Callable[[Json], Json]] = {
     "secret": secret,
     "join": join,
     "update": join,
     "leave": leave,
     "device-delete": device_delete,
+    "group-retire": group_retire,
+    "group-join": group_join,
+    "group-leave": group_leave,
+    "group-forget": group_forget,
 }
 WITHOUT_INPUT = frozenset({"secret"})
 
 
+def _access(request: Json) -> Credentials:
+    return credentials(_field(request, "kubeconfig", str))
+
+
 def _kube(request: Json) -> Kube:
-    return Kube(credentials(_field(request, "kubeconfig", str)))
+    return Kube(_access(request))
+
+
+def _leaving(request: Json) -> dict[str, float]:
+    defaults = {"api_timeout": 60, "drain_timeout": 180}
+    return {key: float(_field(request, key, (int, float), value)) for key, value in defaults.items()}
 
 
 def _token(request: Json) -> str | None:
@@ -94,6 +139,47 @@ def _node(request: Json) -> NodeSpec:
         provider_id=_field(node, "provider_id", str, "", path="node."),
         labels=_field(node, "labels", dict, {}, path="node."),
         taints=tuple(_taint(taint) for taint in _field(node, "taints", list, [], path="node.")),
+    )
+
+
+def _group(request: Json) -> Group:
+    group = _field(request, "group", dict)
+    return Group(
+        region=_field(group, "region", str, path="group."),
+        name=_field(group, "name", str, path="group."),
+        parallel=_field(request, "parallel", int, 16),
+    )
+
+
+def _members(request: Json, user: str) -> list[Member]:
+    """The machines of a group, by name; what all have in common stands once, beside them."""
+    common = {key: request.get(key, default) for key, default in (("labels", {}), ("taints", []))}
+    found = []
+    for name, machine in sorted(_field(request, "machines", dict).items()):
+        host = _field(machine, "host", dict, path=f"machines.{name}.")
+        token = _token(machine)
+        if token is None:
+            raise OpsError(f"stdin: machines.{name}.token is missing")
+        found.append(
+            Member(
+                node=_node({"node": {**common, **machine, "name": name}}),
+                token=token,
+                values=_field(machine, "values", dict, path=f"machines.{name}."),
+                login=None if host.get("trouble") else _login(host, user, f"machines.{name}.host."),
+                trouble=str(host.get("trouble") or ""),
+            )
+        )
+    return found
+
+
+def _login(host: Json, user: str, path: str) -> Login:
+    jump = host.get("jump")
+    return Login(
+        host=_field(host, "ssh_host", str, path=path),
+        port=int(_field(host, "ssh_port", (int, float), 22, path=path)),
+        user=_field(host, "user", str, user, path=path),
+        host_key=_field(host, "host_key", str, path=path),
+        jump=_login(jump, user, f"{path}jump.") if jump else None,
     )
 
 

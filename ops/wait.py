@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,6 +14,10 @@ T = TypeVar("T")
 
 # Most machines answer within seconds: look often at first, seldom when it drags on.
 OFTEN, SELDOM, FIRST = 0.3, 1.0, 30.0
+
+
+# Set when a run is cancelled: every deadline of every thread is then over.
+STOPPED = threading.Event()
 
 
 class Deadline:
@@ -28,11 +33,11 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        return self.passed >= self.seconds
+        return STOPPED.is_set() or self.passed >= self.seconds
 
     def pause(self) -> None:
         interval = OFTEN if self.passed < FIRST else SELDOM
-        time.sleep(max(0.0, min(interval, self.seconds - self.passed)))
+        STOPPED.wait(max(0.0, min(interval, self.seconds - self.passed)))
 
 
 def until_answered(call: Callable[[], T], deadline: Deadline, what: str, *, forbidden_for: float = 0) -> T:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import pulumi
 
@@ -36,6 +36,17 @@ class Machine:
     resource: pulumi.Resource | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class MachineGroup:
+    """Machines of one kind in one resource; adding one makes that one and removing one removes that one."""
+
+    resource: pulumi.Resource
+    user: str
+    # By machine: ssh_host, ssh_port and host_key, or in `trouble` why there is no such machine.
+    hosts: pulumi.Output[Mapping[str, Mapping[str, Any]]]
+    provider_ids: Mapping[str, str]
+
+
 class RegionProvider(Protocol):
     """One region at one provider. `opts` of every call carries the parent component."""
 
@@ -46,3 +57,8 @@ class RegionProvider(Protocol):
 
     def machine(self, node: NodePlan, opts: pulumi.ResourceOptions) -> Machine:
         """Create, or find, the machine of a planned node."""
+
+    def machine_group(
+        self, name: str, nodes: Sequence[NodePlan], opts: pulumi.ResourceOptions
+    ) -> MachineGroup:
+        """Create the machines of a node group; asked only where machines are counted, not listed."""

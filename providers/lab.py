@@ -11,9 +11,10 @@ from config.schema import FirewallRule
 from config.schema import LabProvider as LabConfig
 from network.nodes import Role
 from network.plan import NodePlan
-from providers.base import Login, Machine
+from providers.base import Login, Machine, MachineGroup
 from providers.lab_types import Firewall, LabProvider, Network
 from providers.lab_types import Machine as LabMachine
+from providers.lab_types import MachineGroup as LabMachineGroup
 
 # The lab's machines know one user, like the images of most GPU sellers.
 USER = "root"
@@ -81,6 +82,30 @@ class LabRegion:
             name=node.name,
             login=Login(host=machine.ssh_host, port=machine.ssh_port, user=USER, host_key=machine.host_key),
             public_address=machine.public_ip,
-            provider_id=f"lab://{node.region}/{node.name}",
+            provider_id=_provider_id(node),
             resource=machine,
         )
+
+    def machine_group(
+        self, name: str, nodes: Sequence[NodePlan], opts: pulumi.ResourceOptions
+    ) -> MachineGroup:
+        group = LabMachineGroup(
+            f"{name}-machines",
+            name=name,
+            network=self._network.name,
+            role="worker",
+            machines={
+                node.name: {"node_ip": str(node.node_ip), "pod_cidr": str(node.pod_cidr)} for node in nodes
+            },
+            opts=self._options(opts),
+        )
+        return MachineGroup(
+            resource=group,
+            user=USER,
+            hosts=group.hosts,
+            provider_ids={node.name: _provider_id(node) for node in nodes},
+        )
+
+
+def _provider_id(node: NodePlan) -> str:
+    return f"lab://{node.region}/{node.name}"

@@ -98,6 +98,32 @@ class Machine(pulumi.CustomResource):
         return {python: wire for wire, python in NAMES.items()}.get(prop, prop)
 
 
+class MachineGroup(pulumi.CustomResource):
+    """Machines by name. One more or less changes only that one; another spec under a name is another machine."""
+
+    name: pulumi.Output[str]
+    hosts: pulumi.Output[Mapping[str, Mapping[str, Any]]]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        name: pulumi.Input[str],
+        network: pulumi.Input[str],
+        role: pulumi.Input[str],
+        machines: pulumi.Input[Mapping[str, pulumi.Input[Mapping[str, pulumi.Input[str]]]]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        inputs = {"name": name, "network": network, "role": role, "machines": machines, "hosts": None}
+        super().__init__("lab:index:MachineGroup", resource_name, inputs, opts)
+
+    def translate_output_property(self, prop: str) -> str:
+        return NAMES.get(prop, prop)
+
+    def translate_input_property(self, prop: str) -> str:
+        return {python: wire for wire, python in NAMES.items()}.get(prop, prop)
+
+
 # The engine's spelling of the properties that Python spells differently.
 NAMES = {
     "nodeIp": "node_ip",

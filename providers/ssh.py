@@ -9,7 +9,7 @@ import pulumi
 from config.schema import FirewallRule, MachineConfig
 from network.nodes import Role
 from network.plan import NodePlan
-from providers.base import Login, Machine
+from providers.base import Login, Machine, MachineGroup
 
 
 class SshRegion:
@@ -35,6 +35,11 @@ class SshRegion:
             public_address=pulumi.Output.from_input(config.address or ""),
             provider_id=f"ssh://{node.region}/{node.name}",
         )
+
+    def machine_group(
+        self, name: str, nodes: Sequence[NodePlan], opts: pulumi.ResourceOptions
+    ) -> MachineGroup:
+        raise ValueError(f"node group {name}: machines on ssh are listed by name; write them under machines")
 
     def _login(self, config: MachineConfig) -> Login:
         jump = self._machines.get(config.jump) if config.jump else None

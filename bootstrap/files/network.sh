@@ -54,6 +54,8 @@ routes_up() {
   elif [ "$REACH" = lan ]; then
     # Pods of machines on the same LAN: straight to the machine, never through a tunnel.
     for peer in $PEERS; do
+      # The machines of a node group share one list, with each of them in it.
+      [ "${peer%%=*}" != "$NODE_IP" ] || continue
       ip route replace "${peer#*=}" via "${peer%%=*}" dev "$LAN" proto $OURS
     done
   elif [ "$REACH" = tunnel ]; then

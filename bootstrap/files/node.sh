@@ -113,6 +113,17 @@ fill_in() {
     -e "s|@RESTRICT_OOM@|$restrict|" -e "s|@OOM_SCORE_ADJ@|$oom|" -e "s|@CNI_BIN@|$cni|"
 }
 
+# The machines of a node group share one script; what is each machine's own stands in front of it. Built-ins only: the
+# arguments of a program are visible to everybody, and one of the values is a secret.
+fill_node() {
+  local text
+  IFS= read -r -d '' text || :
+  text=${text//@NODE_NAME@/"$NODE_NAME"}
+  text=${text//@NODE_IP@/"$NODE_IP"}
+  text=${text//@POD_CIDR@/"$POD_CIDR"}
+  printf '%s' "${text//@BOOTSTRAP_TOKEN@/"$BOOTSTRAP_TOKEN"}"
+}
+
 network() {
   step "network"
   if changed /etc/tailspan/network.env /etc/tailspan/network.nft /usr/local/lib/tailspan/network.sh \

@@ -71,6 +71,10 @@ class Resource:
     def deletes_first(self, old: Properties, new: Properties) -> bool:
         return self.delete_before_replace
 
+    def unfinished(self, outputs: Properties) -> set[str]:
+        """Paths that an update has to finish, although no input changed."""
+        return set()
+
     def planned(self, inputs: Properties, old_outputs: Properties) -> Properties:
         """The outputs as far as a preview knows them."""
         return {**dict.fromkeys(self.computed, UNKNOWN), **inputs}

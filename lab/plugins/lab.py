@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from lab.plugins.base import Call, Package, PluginError, Properties, Resource
-from lab.plugins.schema import Kind, ListOf, OneOf, Record
+from lab.plugins.schema import Kind, ListOf, MapOf, OneOf, Record
 
 RULE = Record({"protocol!": OneOf(("tcp", "udp", "icmp")), "port": "integer", "source!": "string"})
 NETWORK: dict[str, Kind] = {
@@ -22,6 +24,15 @@ MACHINE: dict[str, Kind] = {
     "public": "boolean",
     "generation": "integer",
 }
+GROUP: dict[str, Kind] = {
+    "name!": "string",
+    "network!": "string",
+    "role!": OneOf(("worker",)),
+    "machines!": MapOf(Record({"nodeIp!": "string", "podCidr": "string"})),
+}
+
+# Machines of a group that boot side by side: booting is mostly work for the processors.
+TOGETHER = 8
 
 
 def _cloud() -> Any:
@@ -154,6 +165,64 @@ class Machine(Resource):
             _cloud().delete_machine(resource_id)
 
 
+class MachineGroup(Resource):
+    """
+    Machines by name. One that does not come up does not take the others with it: its host says what is wrong, and
+    every update tries it again.
+    """
+
+    schema = Record(GROUP)
+    replace_on = frozenset({"name", "network", "role"})
+    delete_before_replace = True
+    computed = ("hosts",)
+
+    def unfinished(self, outputs: Properties) -> set[str]:
+        hosts = outputs.get("hosts") or {}
+        return {f'machines["{name}"]' for name, host in hosts.items() if "trouble" in host}
+
+    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        make = partial(self._make, call, inputs)
+        with ThreadPoolExecutor(TOGETHER) as workers:
+            hosts = dict(zip(inputs["machines"], workers.map(make, inputs["machines"]), strict=True))
+        return inputs["name"], {**inputs, "hosts": hosts}
+
+    def _make(self, call: Call, inputs: Properties, name: str) -> Properties:
+        try:
+            with _lab_errors():
+                from lab.specs import MachineSpec
+
+                spec, where = inputs["machines"][name], {key: inputs[key] for key in ("network", "role")}
+                info = _cloud().create_machine(
+                    MachineSpec(name=name, node_ip=spec["nodeIp"], pod_cidr=spec.get("podCidr"), **where)
+                )
+        except PluginError as problem:
+            call.log(f"machine {name}: {problem}", warning=True)
+            return {"trouble": str(problem)}
+        return _outputs(info)
+
+    def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
+        old, new = old_outputs["machines"], inputs["machines"]
+        self._remove([name for name in old if new.get(name) != old[name]])
+        return self.create(call, inputs)[1]
+
+    def read(
+        self, call: Call, resource_id: str, inputs: Properties, outputs: Properties
+    ) -> tuple[Properties, Properties] | None:
+        with _lab_errors():
+            found = {name: _cloud().read_machine(name) for name in inputs["machines"]}
+        hosts = {name: _outputs(info) for name, info in found.items() if info}
+        # A machine that is gone is missing in the inputs, too: the next update makes it.
+        inputs = {**inputs, "machines": {name: inputs["machines"][name] for name in hosts}}
+        return (inputs, {**inputs, "hosts": hosts}) if hosts else None
+
+    def delete(self, call: Call, resource_id: str, inputs: Properties, outputs: Properties) -> None:
+        self._remove(list(inputs["machines"]))
+
+    def _remove(self, names: list[str]) -> None:
+        with _lab_errors(), ThreadPoolExecutor(TOGETHER) as workers:
+            list(workers.map(_cloud().delete_machine, names))
+
+
 def _outputs(info: Any) -> Properties:
     return {
         "publicIp": info.public_ip or "",
@@ -169,5 +238,6 @@ package = Package(
         "lab:index:Network": Network(),
         "lab:index:Firewall": Firewall(),
         "lab:index:Machine": Machine(),
+        "lab:index:MachineGroup": MachineGroup(),
     },
 )

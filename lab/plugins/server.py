@@ -159,6 +159,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             for path, kind in changes(old, new).items()
             if not any(under(path, ignored) for ignored in request.ignoreChanges)
         }
+        changed |= {path: "update" for path in resource.unfinished(plain(decode(request.olds)))}
         replaces = resource.replaces(set(changed), old, new)
         kinds = {path: f"{kind}_replace" if path in replaces else kind for path, kind in changed.items()}
         detailed = {

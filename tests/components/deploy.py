@@ -42,7 +42,7 @@ def auth_key(gateway: str) -> str:
     return f"tskey-auth-of-{gateway}"
 
 
-def computed(kind: str, name: str) -> dict[str, Any]:
+def computed(kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """What only a provider knows, after it has made a resource."""
     credentials = {"ca": CLUSTER_CA, "kubeconfig": ADMIN_CONF}
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in credentials.items()}
@@ -55,6 +55,17 @@ def computed(kind: str, name: str) -> dict[str, Any]:
             "sshHost": "198.51.100.11",
             "sshPort": 2201,
             "hostKey": "ssh-ed25519 of-the-lab",
+        },
+        "lab:index:MachineGroup": {
+            "hosts": {
+                machine: {
+                    "publicIp": "",
+                    "sshHost": "198.51.100.11",
+                    "sshPort": 2201,
+                    "hostKey": f"ssh-ed25519 of-{machine}",
+                }
+                for machine in inputs.get("machines", {})
+            }
         },
     }
     return outputs.get(kind, {})
@@ -101,7 +112,7 @@ class _Monitor:
             self._record(request, state, custom=request.custom)
         known = request.custom and not self._preview
         if known:
-            state |= computed(request.type, request.name)
+            state |= computed(request.type, request.name, state)
         for name in set(request.additionalSecretOutputs) & set(state):
             state[name] = {MARK: SECRET_MARK, "value": state[name]}
         return resource_pb2.RegisterResourceResponse(
