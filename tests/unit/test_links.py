@@ -19,7 +19,7 @@ Edits = list[tuple[str, Any]]
 
 
 def three(*edits: tuple[str, Any]) -> StackConfig:
-    data = stack_data(STACK_FILES[1])
+    data = stack_data(next(path for path in STACK_FILES if path.name == "Pulumi.three.yaml"))
     for path, value in edits:
         put(data, path, value)
     return StackConfig.model_validate(data)

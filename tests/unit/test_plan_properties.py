@@ -27,6 +27,9 @@ from tests.stacks import put, stack_data
 from tests.unit.plan_checker import faults
 from tests.unit.stack_strategies import sound_stacks, spoilt_stacks, stacks
 
+# On a busy machine hundreds of examples may take minutes.
+pytestmark = pytest.mark.timeout(900)
+
 EXAMPLES = int(os.environ.get("TAILSPAN_EXAMPLES", "500"))
 FEWER = max(EXAMPLES // 5, 1)
 # Every line names its object first and ends with what to write.
