@@ -52,8 +52,11 @@ def test_nodes_leave_before_the_machines_change_and_join_after_it() -> None:
     assert "hub-cp-1-bootstrap" in recording.before("hub-cpu-retire")
 
 
-def test_the_regions_services_wait_for_the_group() -> None:
-    assert "hub-cpu-join" in deployed(grouped()).before("hub-dns")
+def test_the_regions_dns_waits_for_the_group_and_its_gateways_do_not() -> None:
+    recording = deployed(grouped())
+    assert "hub-cpu-join" in recording.before("hub-dns")
+    assert "hub-cpu-join" not in recording.before("hub-subnet-router-daemonset")
+    assert "hub-cpu-join" not in recording.before("gpu-a-join")
 
 
 def test_what_the_state_stores_for_a_delete_is_the_versioned_entry_point() -> None:
