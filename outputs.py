@@ -63,6 +63,7 @@ def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
                     "node_ip": str(node.node_ip),
                     "pod_cidr": str(node.pod_cidr),
                     "advertise": [str(prefix) for prefix in node.advertise],
+                    **({"group": node.group} if node.group else {}),
                 }
                 for node in region.nodes
             ],
@@ -174,5 +175,11 @@ def _moved_nodes(region: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
             found.append(
                 f"machine {node['name']}: it runs as {node['node_ip']} with pods in {node['pod_cidr']}, the stack "
                 f"file makes it {moved['node_ip']} with {moved['pod_cidr']}: give the machine a new name instead"
+            )
+        elif moved and moved.get("group") and "group" not in node:
+            # Until then every node of a group had resources of its own, whose deletion would take the new ones along.
+            found.append(
+                f"machine {node['name']}: it was made before node groups were one resource (docs/adr/0018); write "
+                f"count: 0 for group {moved['group']}, run `pulumi up`, then write the old count"
             )
     return found

@@ -46,14 +46,18 @@ class CloudRegion(pulumi.ComponentResource):
         machines = {node.name: self._machine(node) for node in args.plan.nodes if not node.group}
         self.cluster = self._control_plane(machines[args.plan.control_plane[0].name])
         cilium_release(args.cluster.plan, self.cluster.provider, self)
-        joins = [*self._join_nodes(machines), *self._node_groups()]
+        joins = self._join_nodes(machines)
+        # A group with a dead machine in it must not keep the region's gateways from starting.
+        groups = self._node_groups()
         namespace = kubernetes.core.v1.Namespace(
             "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
         )
         # With mode: per-node every machine is its own way out, there are no gateways to wait for.
         ways = joins if args.plan.mode == "per-node" else [self._gateways(namespace, joins)]
         dns = ClusterDns("dns", args.cluster.plan, self.cluster.provider, self._child)
-        region_dns(args.plan, args.cluster.images, self.cluster.provider, parent=self, after=[dns, *joins])
+        region_dns(
+            args.plan, args.cluster.images, self.cluster.provider, parent=self, after=[dns, *joins, *groups]
+        )
         self.ready = (namespace, *ways, dns)
         self.register_outputs({"kubeconfig": self.cluster.kubeconfig})
 

@@ -89,13 +89,13 @@ def join_all(
 
 
 def _is_done(member: Member, script: str, node: Json | None) -> bool:
-    return (
-        node is not None
-        and is_ready(node)
-        and annotation(node, GIVEN) == given(member, script)
-        and annotation(node, JOINED_WITH) == member.token.partition(".")[0]
-        and is_as_declared(node, member.node)
-    )
+    return node is not None and _runs(member, script, node) and is_as_declared(node, member.node)
+
+
+def _runs(member: Member, script: str, node: Json) -> bool:
+    """The machine behind the Node is alive and was given all this before."""
+    joined = annotation(node, JOINED_WITH) == member.token.partition(".")[0]
+    return joined and is_ready(node) and annotation(node, GIVEN) == given(member, script)
 
 
 def _join(
@@ -104,10 +104,11 @@ def _join(
     name = member.node.name
     if member.login is None:
         raise OpsError(f"machine {name}: step 'create': {member.trouble or 'its provider has not made it'}")
-    text = "".join(f"{key}={_quoted(value)}\n" for key, value in member.values.items()) + script
-    known = node is not None and annotation(node, JOINED_WITH) is not None
-    patience = PATIENCE_KNOWN if known else PATIENCE_NEW
-    run_script(member.login, command, text, machine=name, patience=patience)
+    if node is None or not _runs(member, script, node):
+        values = "".join(f"{key}={_quoted(value)}\n" for key, value in member.values.items())
+        known = node is not None and annotation(node, JOINED_WITH) is not None
+        patience = PATIENCE_KNOWN if known else PATIENCE_NEW
+        run_script(member.login, command, values + script, machine=name, patience=patience)
     kube = Kube(access)
     join(kube, member.node, member.token, timeout)
     mark = {"metadata": {"annotations": {GIVEN: given(member, script)}}}

@@ -88,8 +88,13 @@ def _listed(name: str, node_ip: str, **settings: Any) -> dict[str, Any]:
     return {"name": name, "node_ip": node_ip, "host_key": HOST_KEY} | settings
 
 
+def grouped(count: int = 3, *edits: tuple[str, Any]) -> StackConfig:
+    """The dev stack with a node group in its cloud region."""
+    return dev(("regions.0.node_groups", [{"name": "cpu", "count": count, "first_ip": "10.0.0.40"}]), *edits)
+
+
 every_stack = pytest.mark.parametrize(
     "config",
-    [with_west(), elsewhere(), all_devices()],
-    ids=["three regions in the lab", "ssh and Tailscale", "every machine a device"],
+    [with_west(), elsewhere(), all_devices(), grouped()],
+    ids=["three regions in the lab", "ssh and Tailscale", "every machine a device", "a node group"],
 )

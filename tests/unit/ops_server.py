@@ -67,6 +67,9 @@ class FakeServer:
             node = query["fieldSelector"][0].partition("=")[2]
             items = [pod for key, pod in self.objects.items() if "/pods/" in key]
             items = [pod for pod in items if pod["spec"]["nodeName"] == node]
+        for wanted in query.get("labelSelector", []):
+            pairs = {tuple(pair.split("=")) for pair in wanted.split(",")}
+            items = [item for item in items if pairs <= (item["metadata"].get("labels") or {}).items()]
         plural = path.rpartition("/")[2]
         is_list = plural in ("pods", "nodes", "certificatesigningrequests", "node", "devices")
         return (200, {"items": items}) if is_list else (404, {"message": f"{path} not found"})

@@ -84,6 +84,18 @@ def test_what_a_running_cluster_can_follow_is_not_refused(edits: list[tuple[str,
     assert refusals(*edits) == []
 
 
+def test_a_group_that_was_made_of_single_machines_is_emptied_before_it_becomes_one() -> None:
+    group = ("regions.0.node_groups", [{"name": "cpu", "count": 2, "first_ip": "10.0.0.40"}])
+    now = address_map(plan_network(stack(group)))
+    assert moved_addresses(now, now) == []
+    hub = now[0] | {"nodes": [{k: v for k, v in node.items() if k != "group"} for node in now[0]["nodes"]]}
+    found = moved_addresses([hub, now[1]], now)
+    assert [line.split(":")[0] for line in found] == ["machine hub-cpu-1", "machine hub-cpu-2"]
+    assert "write count: 0 for group cpu, run `pulumi up`, then write the old count" in found[0]
+    # Emptied it is not refused.
+    assert moved_addresses([hub, now[1]], RUNNING) == []
+
+
 def test_a_direct_link_is_expected_between_gateways_of_different_regions() -> None:
     links = gateway_links(plan_network(stack(("regions.2", ssh_region()))))
     assert links == [
