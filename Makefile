@@ -43,6 +43,7 @@ fuzz: setup-dev
 
 docs: setup-dev
 	@$(PYTHON) -m tools docs
+	@$(PYTHON) -m policy.docs
 
 lint: setup-dev
 	.venv/bin/ruff check .
