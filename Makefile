@@ -2,7 +2,7 @@
 # `make preview` and `make test-fast` need neither root nor an account.
 PYTHON := .venv/bin/python
 STACK ?= dev
-.PHONY: up down status check figures shell preview test test-fast lint clean setup setup-dev
+.PHONY: up down status check docs figures shell preview test test-fast lint clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -41,6 +41,9 @@ lint: setup-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .
 	.venv/bin/lint-imports
+
+docs: setup-dev
+	$(PYTHON) -m policy.docs
 
 clean: down
 	$(PYTHON) -m tools clean

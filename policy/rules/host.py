@@ -6,7 +6,9 @@ does not have; this one does none of that. Levels, settings and diagnostics stay
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import grpc
@@ -64,27 +66,29 @@ class RuleHost(sdk._PolicyAnalyzerServicer):
         }
         if problems := settings_problems(wanted, self._rules):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "; ".join(problems))
+        self.__dict__.pop("_levels", None)
         return super().Configure(request, context)  # type: ignore[no-untyped-call]
 
-    def _enforced(self, kind: type[Policy], response: Any) -> Sequence[tuple[Any, ReportViolation]]:
+    def _enforced(self, kind: type[Policy], response: Any) -> Iterator[tuple[Any, ReportViolation]]:
         """The rules of a kind that the stack has not disabled, each with where it reports."""
-        found: list[tuple[Any, ReportViolation]] = []
+        for rule, level in self._levels[kind]:
+            yield (
+                rule,
+                self._create_report_violation(response, rule.name, rule.description, level, rule.severity),
+            )
+
+    @cached_property
+    def _levels(self) -> dict[type[Policy], list[tuple[Policy, EnforcementLevel]]]:
+        """What is asked first once levels are configured, and for every resource then."""
+        levels: dict[type[Policy], list[tuple[Policy, EnforcementLevel]]] = defaultdict(list)
         for rule in self._rules:
             level = self._get_enforcement_level(rule)
-            if not isinstance(rule, kind) or level is EnforcementLevel.DISABLED:
-                continue
             if level is EnforcementLevel.REMEDIATE:
                 # No rule changes resources.
                 level = EnforcementLevel.MANDATORY
-            found.append(
-                (
-                    rule,
-                    self._create_report_violation(
-                        response, rule.name, rule.description, level, rule.severity
-                    ),
-                )
-            )
-        return found
+            if level is not EnforcementLevel.DISABLED:
+                levels[type(rule)].append((rule, level))
+        return levels
 
     def _resources(self, request: Any) -> list[PolicyResource]:
         found = {

@@ -36,8 +36,8 @@ def _has_the_port(gateway: Gateway, report: Report) -> None:
             else "is not set, so tailscaled takes any"
         )
         report(
-            f"{gateway}: PORT {got}, and firewalls open {WIREGUARD_IN}: peers fall back to a relay. Write PORT with the "
-            f'value "{WIREGUARD_IN.port}" in the container\'s env.',
+            f"{gateway}: PORT {got}, and firewalls open {WIREGUARD_IN}: peers fall back to a relay. Write PORT with "
+            f'the value "{WIREGUARD_IN.port}" in the container\'s env.',
             gateway.urn,
         )
 
