@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from .gateways import Stack
+from .known import ADDRESS_MAP, CLOUD_REGION
 from .manifests import at, mappings
-
-ADDRESS_MAP = "tailspan:components:AddressMap"
-CLOUD_REGION = "tailspan:components:CloudRegion"
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from pulumi_policy import Policy, ResourceValidationArgs, Severity, StackValidat
 from .gateways import Gateway, stack_of
 from .inputs import number
 from .judging import StackCheck, each_gateway
+from .known import TAILNET_KEY
 from .manifests import at, items, known, mappings
 from .policy_text import ACL, policy_of
 from .rule import Report, Setting, resource_rule, stack_rule, what
 
-TAILNET_KEY = "tailscale:index/tailnetKey:TailnetKey"
 # Tailscale's default, 90 days.
 _DEFAULT_KEY_SECONDS = 90 * 24 * 3600
 _SITE_TO_SITE = "https://tailscale.com/kb/1214/site-to-site#configure-the-subnet-router"

@@ -31,7 +31,7 @@ def policies(bench: Bench, tmp_path: Path) -> PolicyBench:
 
 def gateway(name: str = "gpu-a", **variables: Any) -> None:
     """A machine with a static pod, by a script that nobody else has seen."""
-    props = {"create": "bash -s", "connection": CONNECTION, "stdin": script(pod(**variables))}
+    props = {"create": "bash -s", "connection": CONNECTION, "stdin": script(pod(PORT="41641", **variables))}
     Declared(REMOTE_COMMAND, name, props)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from policy.rules.cni import CHARTS
+from policy.rules.known import TAILNET_KEY
 from policy.rules.manifests import LOCAL_COMMAND
 from policy.rules.policy_text import ACL
 from policy.rules.routes import COPY_TO_REMOTE, REMOTE_COMMAND
 from policy.rules.secrets import REMOTE_TYPES
-from policy.rules.tailnet import TAILNET_KEY
 
 READ = {
     "pulumi_tailscale/acl.py": (ACL, "acl overwriteExistingContent resetAclOnDestroy"),
