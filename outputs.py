@@ -10,6 +10,7 @@ import pulumi
 from components.secrets import secret
 from config.schema import KubernetesConfig
 from network.plan import NetworkPlan
+from network.prices import usd_per_hour
 
 if TYPE_CHECKING:
     from config.load import Settings
@@ -35,7 +36,10 @@ def stack_outputs(settings: Settings, stack: Stack) -> dict[str, Any]:
             "endpoint": settings.stack.kubernetes.endpoint,
         },
         "links": gateway_links(plan),
-        "usd_per_hour": usd_per_hour(plan),
+        # None (and so absent) if a GPU has no price: a sum without it would be too low.
+        "usd_per_hour": usd_per_hour(settings.stack, plan),
+        # What this cluster was made from; a later preview compares itself with it. It holds no secret.
+        "stack": settings.stack.model_dump(mode="json", exclude_none=True),
     }
 
 
@@ -73,12 +77,6 @@ def gateway_links(plan: NetworkPlan) -> list[str]:
         for other in gateways[index + 1 :]
         if one.region != other.region
     ]
-
-
-def usd_per_hour(plan: NetworkPlan) -> float:
-    """The price of the GPUs whose price the stack file states."""
-    gpus = (node.gpu for region in plan.regions for node in region.nodes)
-    return round(sum(gpu.usd_per_hour * gpu.count for gpu in gpus if gpu), 2)
 
 
 def refuse_moved_addresses(stack_name: str, plan: NetworkPlan, kubernetes: KubernetesConfig) -> None:

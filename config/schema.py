@@ -122,7 +122,15 @@ class GpuConfig(Model):
     # Becomes a node's label, hence the characters of a Kubernetes label value.
     type: LabelValue = Field(examples=["H100-80GB"])
     count: int = Field(ge=1, le=64, examples=[8])
-    usd_per_hour: float = Field(ge=0, examples=[1.9])
+    # One GPU for one hour; without it the region's prices hold, else its seller's list price.
+    usd_per_hour: float | None = Field(default=None, ge=0, examples=[1.9])
+
+
+class PricesConfig(Model):
+    """What a region's seller really charges, in US dollars; it overrides the price list (network/prices.toml)."""
+
+    gpus: dict[LabelValue, Annotated[float, Field(ge=0)]] = Field(default={}, examples=["{H100: 1.7}"])
+    egress_usd_per_gb: float | None = Field(default=None, ge=0, examples=[0.05])
 
 
 class MachineConfig(Model):
@@ -184,6 +192,9 @@ class _RegionConfig(Model):
     node_cidr: Network = Field(examples=["10.1.0.0/24"])
     pod_cidr: Network = Field(examples=["10.129.0.0/16"])
     cni: Cni = Field(examples=["plain"])
+    # Who sells the machines, by the name in network/prices.toml: its list prices hold here.
+    seller: Name | None = Field(default=None, examples=["hyperstack"])
+    prices: PricesConfig = PricesConfig()
     # The machines' interface to their LAN and its MTU: Cilium is told both, or it would take the tunnel's.
     lan_device: DeviceName = "eth0"
     lan_mtu: int = Field(default=1500, ge=1280, le=9000, examples=[1500])

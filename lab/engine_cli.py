@@ -22,7 +22,9 @@ from semver import VersionInfo
 from lab.engine_files import EngineError, Files
 from tools import paths
 
-Mode = Literal["lab", "offline"]
+# lab: real effects here. offline: a preview that asks nobody. rehearsal: an update in which nothing happens, to make
+# a state that a preview can be compared with.
+Mode = Literal["lab", "offline", "rehearsal"]
 PLUGINS_BIN = Path(__file__).resolve().parent / "plugins" / "bin"
 
 
@@ -95,7 +97,10 @@ def environment(files: Files, mode: Mode) -> dict[str, str]:
     venv_bin = str(Path(sys.executable).parent)
     search = [str(paths.bin_dir()), str(PLUGINS_BIN), venv_bin, os.environ.get("PATH", os.defpath)]
     python_path = [str(files.source), str(paths.repo_root())]
+    # A rehearsal's state is thrown away: it need not survive a crash, so it is written once, at the end.
+    once = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"} if mode == "rehearsal" else {}
     return {
+        **once,
         "PATH": os.pathsep.join(search),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(python_path)),
         "TAILSPAN_STANDIN": mode,

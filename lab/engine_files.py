@@ -26,11 +26,15 @@ class EngineError(RuntimeError):
 
 @dataclass(frozen=True)
 class Files:
-    """One stack's files: `source` is the checkout, `root` the copy with the state and the passphrase."""
+    """
+    One stack's files: `source` is the checkout, `root` the copy with the state and the passphrase; `origin` is the
+    stack file, if it is not the checkout's.
+    """
 
     stack: str
     root: Path
     source: Path
+    origin: Path | None = None
 
     @classmethod
     def of_lab(cls, stack: str) -> Files:
@@ -85,6 +89,8 @@ class Files:
 
     def _origin(self) -> Path:
         """The stack's file: beside Pulumi.yaml, as the CLI has it, or one of the examples."""
+        if self.origin is not None:
+            return self.origin
         name = f"Pulumi.{self.stack}.yaml"
         folders = (self.source, self.source / "examples")
         for folder in folders:

@@ -10,6 +10,7 @@ from config.schema import CloudRegionConfig, StackConfig
 from network.machine_rules import address_problems, machine_problems
 from network.nodes import NodeDraft
 from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block
+from network.prices import price_problems
 from network.range_rules import range_problems
 from network.versions import SEVERAL_GATEWAYS, older
 
@@ -26,6 +27,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *machine_problems(config),
         *_gateways(config, drafts),
         *_devices(config, drafts),
+        *price_problems(config),
     ]
     return tuple(dict.fromkeys(found))
 
