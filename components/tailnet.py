@@ -116,6 +116,7 @@ class Tailnet(pulumi.ComponentResource):
             login_server=self._headscale.url if self._headscale else None,
             private_ca=self._args.ca is not None,
             advertise_tags=self._headscale is None,
+            mtu=self._args.plan.mtu,
         )
 
     @property

@@ -168,6 +168,24 @@ def _device_name(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    if re.fullmatch(r"[0-9.]+", value):
+        return str(parse_address(value))
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
+        if ":" in value and _is_ipv6(value):
+            raise ValueError(NO_IPV6.format(what="address such as 203.0.113.10"))
+        raise ValueError(
+            "is not an address; write it without user, port and path, for example 203.0.113.10 or a DNS name"
+        )
+    return value
+
+
+def _reason(value: str) -> str:
+    if len(value.split()) < 2 or not value.isprintable():
+        raise ValueError("says too little; write it in a few words on one line, for the next reader")
+    return value
+
+
 def _open_port(value: int) -> int:
     if not 1 <= value <= 65535:
         raise ValueError("is not a port; write a number from 1 to 65535")
@@ -184,6 +202,9 @@ HostKey = Annotated[str, AfterValidator(_host_key)]
 RegistryPrefix = Annotated[str, AfterValidator(_registry_prefix)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 Port = Annotated[int, AfterValidator(_open_port)]
+Owner = Annotated[str, Field(min_length=1, max_length=100)]
 MachineType = Annotated[str, Field(min_length=1, max_length=100)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]
+Host = Annotated[str, AfterValidator(_host)]
+Reason = Annotated[str, AfterValidator(_reason)]
 DeviceName = Annotated[str, AfterValidator(_device_name)]

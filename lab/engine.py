@@ -21,7 +21,7 @@ from pulumi.automation import Stack
 from pulumi.automation.errors import CommandError
 from rich.console import Console
 
-from lab.engine_cli import Mode, keep_no_logs, open_stack, set_secret, stack_outputs
+from lab.engine_cli import Cli, Mode, keep_no_logs, open_stack, set_secret, stack_outputs
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
 from lab.engine_recovery import mend_state, only_launcher, remove_stale_locks, settle_pending
 from lab.engine_view import View
@@ -57,6 +57,9 @@ class Session:
     secrets: dict[str, str] = field(default_factory=dict)
     plain: dict[str, str] = field(default_factory=dict)
     console: Console = field(default_factory=lambda: Console(stderr=True))
+    # For a report: every event of the run if a list is given, and what the CLI said if it failed.
+    events: list[dict[str, Any]] | None = None
+    failure: str = ""
 
     def open(self) -> Stack:
         self.files.prepare()
@@ -97,7 +100,7 @@ class Session:
                 mend_state(self.files)
                 stack = self.open()
                 settle_pending(self.files, stack, self.console)
-            failure = self._operate(stack, verb, view, options)
+            failure = self.failure = self._operate(stack, verb, view, options)
         view.report()
         if failure and not view.findings.errors and not view.findings.mandatory:
             self.console.print(f"[bold red]error:[/] {failure}", highlight=False, soft_wrap=True)
@@ -122,6 +125,8 @@ class Session:
             options = {"policy_packs": self.policy_packs, **options}
         if verb != "refresh":
             options = {"parallel": PARALLEL, **options}
+        if isinstance(cli := stack.workspace.pulumi_command, Cli):
+            cli.events = self.events
         try:
             with view, _engine_takes_interrupts():
                 getattr(stack, verb)(on_event=view.on_event, color="never", **options)

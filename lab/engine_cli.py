@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ class Cli(PulumiCommand):
     def __init__(self, binary: str, version: str) -> None:
         self.command = binary
         self.version = VersionInfo.parse(version)
+        # Where the engine's events go as it wrote them: the SDK's classes leave out what they do not know.
+        self.events: list[dict[str, Any]] | None = None
 
     @classmethod
     def found(cls) -> Cli:
@@ -64,6 +67,10 @@ class Cli(PulumiCommand):
             ]
             for reader in readers:
                 reader.join()
+        if self.events is not None and "--event-log" in args:
+            # Read now: the SDK removes the file when this returns.
+            lines = Path(args[args.index("--event-log") + 1]).read_text().splitlines()
+            self.events += [json.loads(line) for line in lines]
         result = CommandResult("\n".join(texts["stdout"]), "\n".join(texts["stderr"]), process.returncode)
         if result.code != 0:
             raise create_command_error(result)
@@ -149,6 +156,15 @@ class KnownStack(Stack):
         self.name = name
         self.workspace = workspace
         self._mode = StackInitMode.SELECT
+
+    def _setup_event_log(self, command: str, on_event: Any, pulumi_version: str) -> Any:
+        """Events that are kept go through a file, whole and without a thread that parses them meanwhile."""
+        if getattr(self.workspace.pulumi_command, "events", None) is None:
+            return super()._setup_event_log(command, on_event, pulumi_version)
+        folder = tempfile.TemporaryDirectory(prefix=f"tailspan-{command}-")
+        log_file = Path(folder.name, "events.jsonl")
+        log_file.touch()
+        return str(log_file), None, None, folder, None
 
     def outputs(self) -> dict[str, OutputValue]:
         """Asked after every update; who wants them calls `stack_outputs`."""

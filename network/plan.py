@@ -7,15 +7,13 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, RegionConfig, StackConfig
+from network.mtu import stack_mtu, tcp_mss, wan_mtu
 from network.nodes import NodeDraft, Role, draft_nodes
 from network.prefixes import ladder
 from network.rules import problems
 
 Reach = Literal["lan", "tunnel"]
 
-# WireGuard's interface carries 1280 bytes on every path; TCP needs 40 of them for its headers.
-MTU = 1280
-MSS = MTU - 40
 DNS_HOST = 10
 
 
@@ -62,6 +60,7 @@ class RegionPlan:
     cni: Cni
     lan_device: str
     lan_mtu: int
+    wan_mtu: int
     nodes: tuple[NodePlan, ...]
     gateway_firewall: tuple[FirewallRule, ...]
 
@@ -135,8 +134,8 @@ def plan_network(config: StackConfig) -> NetworkPlan:
         pod_supernet=kubernetes.pod_supernet,
         node_supernet=kubernetes.node_supernet,
         dns_ip=kubernetes.service_cidr[DNS_HOST],
-        mtu=MTU,
-        mss=MSS,
+        mtu=stack_mtu(config),
+        mss=tcp_mss(stack_mtu(config)),
         devices=sum(len(region.gateways) for region in regions),
         tailnet_kind=config.tailnet.kind,
     )
@@ -176,6 +175,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         cni=region.cni,
         lan_device=region.lan_device,
         lan_mtu=region.lan_mtu,
+        wan_mtu=wan_mtu(region),
         nodes=nodes,
         gateway_firewall=region.gateway_firewall,
     )

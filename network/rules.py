@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 
 from config.schema import CloudRegionConfig, StackConfig
 from network.machine_rules import address_problems, machine_problems
+from network.mtu import mtu_problems
 from network.nodes import NodeDraft
 from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block
 from network.prices import price_problems
@@ -25,6 +26,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *range_problems(config),
         *address_problems(config, drafts),
         *machine_problems(config),
+        *mtu_problems(config),
         *_gateways(config, drafts),
         *_devices(config, drafts),
         *price_problems(config),
