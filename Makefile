@@ -2,6 +2,8 @@
 # `make preview` and `make test-fast` need neither root nor an account.
 PYTHON := .venv/bin/python
 STACK ?= dev
+# In the environment, not in the commands' text: a branch's name is no shell command.
+export STACK BASE REPORT
 .PHONY: up down status check figures shell preview test test-fast lint clean setup setup-dev
 
 up: setup
@@ -26,7 +28,7 @@ shell: setup
 
 preview: setup
 	$(PYTHON) -m tools engine
-	$(PYTHON) -m lab preview $(STACK)
+	@$(PYTHON) -m lab preview "$$STACK" --base "$$BASE" --report "$$REPORT"
 
 test-fast: setup-dev
 	$(PYTHON) -m pytest tests/unit tests/components tests/policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,17 @@ def stack_outputs(settings: Settings, stack: Stack) -> dict[str, Any]:
         # None (and so absent) if a GPU has no price: a sum without it would be too low.
         "usd_per_hour": usd_per_hour(settings.stack, plan),
         # What this cluster was made from; a later preview compares itself with it. It holds no secret.
-        "stack": settings.stack.model_dump(mode="json", exclude_none=True),
+        "stack": without_order(settings.stack.model_dump(mode="json", exclude_none=True)),
     }
+
+
+def without_order(value: Any) -> Any:
+    """The same with every list sorted: no list of a stack file has a meaning in its order, so none may show."""
+    if isinstance(value, dict):
+        return {key: without_order(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return sorted(map(without_order, value), key=lambda item: json.dumps(item, sort_keys=True))
+    return value
 
 
 def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:

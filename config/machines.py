@@ -51,13 +51,20 @@ class GpuConfig(Model):
     )
 
 
+class GpuPrice(Model):
+    """What one GPU of a type costs in a region."""
+
+    type: LabelValue = Field(examples=["H100"], description="The GPU's model, as the machines name it.")
+    usd_per_hour: float = Field(ge=0, examples=[1.7], description="US dollars for one GPU and one hour.")
+
+
 class PricesConfig(Model):
     """What a region's seller really charges; it overrides the list prices in network/prices.toml."""
 
-    gpus: dict[LabelValue, Annotated[float, Field(ge=0)]] = Field(
-        default={},
-        examples=["{H100: 1.7}"],
-        description="US dollars for one GPU and one hour, by its type.",
+    gpus: tuple[GpuPrice, ...] = Field(
+        default=(),
+        examples=["[{type: H100, usd_per_hour: 1.7}]"],
+        description="Its GPUs, a line for each type.",
     )
     egress_usd_per_gb: float | None = Field(
         default=None, ge=0, examples=[0.05], description="US dollars for one gigabyte that leaves the region."

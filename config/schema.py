@@ -109,7 +109,7 @@ class _RegionConfig(Model):
     )
     prices: PricesConfig = Field(
         default=PricesConfig(),
-        examples=["{gpus: {H100: 1.7}, egress_usd_per_gb: 0.05}"],
+        examples=["{gpus: [{type: H100, usd_per_hour: 1.7}], egress_usd_per_gb: 0.05}"],
         description="What is really paid here, where that differs from the seller's list prices.",
     )
     # Cilium is told both, or it would take the tunnel's.

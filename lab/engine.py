@@ -195,16 +195,6 @@ def up(stack: str) -> bool:
     return True
 
 
-def preview(stack: str) -> int:
-    """0 if the program runs and no mandatory policy objects. Needs neither the lab nor root."""
-    files = Files.of_lab(stack)
-    if _readable(files) and files.is_up():
-        session = Session(files, "lab")
-    else:
-        session = Session(Files.of_preview(stack), "offline", secrets={API_KEY: OFFLINE_API_KEY})
-    return 0 if session.run("preview", planning=True) else 1
-
-
 def destroy(stack: str) -> bool:
     return _lab_session(stack).run("destroy")
 
@@ -216,12 +206,12 @@ def refresh(stack: str) -> bool:
 def outputs(stack: str) -> dict[str, Any]:
     """The stack's outputs, secrets included."""
     files = Files.of_lab(stack)
-    if not _readable(files) or not files.is_up():
+    if not readable(files) or not files.is_up():
         return {}
     return stack_outputs(files, "lab")
 
 
-def _readable(files: Files) -> bool:
+def readable(files: Files) -> bool:
     return os.access(files.state_file, os.R_OK)
 
 
@@ -247,4 +237,4 @@ def _lab_session(stack: str) -> Session:
     return Session(files, "lab", secrets={API_KEY: base.api_key}, plain={CA: base.headscale_ca_pem})
 
 
-__all__ = ["EngineError", "Session", "destroy", "outputs", "preview", "refresh", "up"]
+__all__ = ["EngineError", "Session", "destroy", "outputs", "refresh", "up"]

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import pulumi._version
-from pulumi.automation import CommandResult, LocalWorkspace, OutputValue, PulumiCommand, Stack, UpdateSummary
+from pulumi.automation import (
+    CommandResult,
+    EngineEvent,
+    LocalWorkspace,
+    OutputValue,
+    PulumiCommand,
+    Stack,
+    UpdateSummary,
+)
 from pulumi.automation._stack import StackInitMode
 from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
@@ -37,6 +45,7 @@ class Cli(PulumiCommand):
         self.version = VersionInfo.parse(version)
         # Where the engine's events go as it wrote them: the SDK's classes leave out what they do not know.
         self.events: list[dict[str, Any]] | None = None
+        self.summary: Callable[[EngineEvent], object] = lambda _: None
 
     @classmethod
     def found(cls) -> Cli:
@@ -71,6 +80,9 @@ class Cli(PulumiCommand):
             # Read now: the SDK removes the file when this returns.
             lines = Path(args[args.index("--event-log") + 1]).read_text().splitlines()
             self.events += [json.loads(line) for line in lines]
+            for event in self.events:
+                if "summaryEvent" in event:
+                    self.summary(EngineEvent.from_json(event))
         result = CommandResult("\n".join(texts["stdout"]), "\n".join(texts["stderr"]), process.returncode)
         if result.code != 0:
             raise create_command_error(result)
@@ -159,8 +171,10 @@ class KnownStack(Stack):
 
     def _setup_event_log(self, command: str, on_event: Any, pulumi_version: str) -> Any:
         """Events that are kept go through a file, whole and without a thread that parses them meanwhile."""
-        if getattr(self.workspace.pulumi_command, "events", None) is None:
+        cli = self.workspace.pulumi_command
+        if not isinstance(cli, Cli) or cli.events is None:
             return super()._setup_event_log(command, on_event, pulumi_version)
+        cli.summary = on_event  # the SDK itself waits for this one
         folder = tempfile.TemporaryDirectory(prefix=f"tailspan-{command}-")
         log_file = Path(folder.name, "events.jsonl")
         log_file.touch()

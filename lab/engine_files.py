@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ class Files:
         """For stacks that are not up here: nothing is ever written to this state."""
         return cls(stack, paths.home() / "preview", paths.repo_root())
 
+    def of(self, origin: Path | None) -> Files:
+        """The same with another stack file."""
+        return replace(self, origin=origin)
+
     @property
     def project_dir(self) -> Path:
         return self.root / "project"
@@ -75,7 +79,7 @@ class Files:
 
     def prepare(self) -> None:
         """Bring the copy up to date with the checkout; keep what encrypts this copy's secrets."""
-        origin = self._origin()
+        origin = self.find()
         for folder in (self.root, self.project_dir, self.state_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.passphrase.exists():
@@ -87,7 +91,7 @@ class Files:
         write_if_changed(self.project_dir / "Pulumi.yaml", yaml.safe_dump(project, sort_keys=False))
         self.write_config(_yaml(origin))
 
-    def _origin(self) -> Path:
+    def find(self) -> Path:
         """The stack's file: beside Pulumi.yaml, as the CLI has it, or one of the examples."""
         if self.origin is not None:
             return self.origin

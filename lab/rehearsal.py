@@ -59,7 +59,7 @@ def find_base(stack: str, wanted: str) -> Base:
 
 
 @contextmanager
-def rehearsed(stack: str, base: Base, console: Console) -> Iterator[tuple[Files, str]]:
+def rehearsed(stack: str, base: Base) -> Iterator[tuple[Files, str]]:
     """
     The files of a state in which the base was rehearsed, and a remark on how (empty: with the base's own program). One
     at a time: the folder is kept for its passphrase, the state is made anew.
@@ -68,9 +68,14 @@ def rehearsed(stack: str, base: Base, console: Console) -> Iterator[tuple[Files,
         files = Files(stack, paths.home() / "rehearsal", paths.repo_root())
         _empty(files)
         try:
-            yield files, _rehearse_base(files, base, console)
+            yield files, _rehearse_base(files, base)
         finally:
             _empty(files)
+
+
+def base_file(files: Files) -> Path:
+    """The stack file that was rehearsed, beside the program that it came with."""
+    return files.root / "base" / "stack.yaml"
 
 
 def _empty(files: Files) -> None:
@@ -84,12 +89,12 @@ def _empty_state(files: Files) -> None:
     (files.state_dir / THROW_AWAY).touch()
 
 
-def _rehearse_base(files: Files, base: Base, console: Console) -> str:
+def _rehearse_base(files: Files, base: Base) -> str:
     if base.text is None:
         return ""
-    folder = files.root / "base"
+    origin = base_file(files)
+    folder = origin.parent
     folder.mkdir(mode=0o700)
-    origin = folder / "stack.yaml"
     origin.write_text(base.text)
     failure = ""
     if base.ref is not None:
@@ -101,7 +106,7 @@ def _rehearse_base(files: Files, base: Base, console: Console) -> str:
     said = rehearse(files.stack, origin)
     if said:
         raise EngineError(f"the base, {base.name}, cannot be rehearsed:\n{said}")
-    return "with this checkout's program" + (", because its own failed" if failure else "")
+    return "with this checkout's program, because its own failed" if failure else ""
 
 
 def _export_program(ref: str, folder: Path) -> None:

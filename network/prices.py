@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -49,8 +50,9 @@ def gpu_price(region: RegionConfig, gpu: GpuConfig) -> Price | None:
     """
     if gpu.usd_per_hour is not None:
         return Price(gpu.usd_per_hour, STACK_FILE)
-    if gpu.type in region.prices.gpus:
-        return Price(region.prices.gpus[gpu.type], STACK_FILE)
+    own = next((price.usd_per_hour for price in region.prices.gpus if price.type == gpu.type), None)
+    if own is not None:
+        return Price(own, STACK_FILE)
     return _listed(region.seller, gpu.type)
 
 
@@ -95,10 +97,14 @@ def price_problems(config: StackConfig) -> Iterator[str]:
     """A seller that the price list does not know is a misspelt one: its prices would all be unknown."""
     known = _table()["sellers"]
     for region in config.regions:
+        for gpu_type, times in Counter(price.type for price in region.prices.gpus).items():
+            if times > 1:
+                yield f"region {region.name}: prices.gpus names {gpu_type} {times} times; write one line for each type"
         if region.seller is not None and region.seller not in known:
             yield (
                 f"region {region.name}: seller {region.seller} is not in network/prices.toml; write one of "
-                f"{', '.join(sorted(known))}, or leave it out and write prices: {{gpus: {{H100: 1.9}}}}"
+                f"{', '.join(sorted(known))}, or leave it out and write "
+                "prices: {gpus: [{type: H100, usd_per_hour: 1.9}]}"
             )
 
 

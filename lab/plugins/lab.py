@@ -23,6 +23,8 @@ MACHINE: dict[str, Kind] = {
     "public": "boolean",
     "generation": "integer",
 }
+
+
 def _cloud() -> Any:
     # Loaded on first use: a preview needs the lab's types, not the lab.
     from lab import cloud
