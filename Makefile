@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 STACK ?= dev
 # In the environment, not in the commands' text: a branch's name is no shell command.
 export STACK BASE REPORT
-.PHONY: up down status check figures shell preview test test-fast lint clean setup setup-dev
+.PHONY: up down status check figures shell preview preview-live test test-fast lint lint-workflows clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -30,6 +30,10 @@ preview: setup
 	$(PYTHON) -m tools engine
 	@$(PYTHON) -m lab preview "$$STACK" --base "$$BASE" --report "$$REPORT"
 
+# Against the stack as it runs, with the official pulumi on PATH and access to its backend.
+preview-live: setup
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m report "$$STACK" "$$REPORT"
+
 test-fast: setup-dev
 	$(PYTHON) -m pytest tests/unit tests/components tests/policy
 
@@ -38,11 +42,16 @@ test: lint
 	$(PYTHON) -m tools lab
 	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/engine tests/lab
 
-lint: setup-dev
+lint: setup-dev lint-workflows
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .
 	.venv/bin/lint-imports
+
+# GitHub's workflows: their syntax and expressions, and what an attacker could do with them.
+lint-workflows: setup-dev
+	$(PYTHON) -m tools lint
+	.venv/bin/zizmor --offline --quiet .github/workflows
 
 clean: down
 	$(PYTHON) -m tools clean

@@ -32,15 +32,6 @@ class Sides:
             for side in (self.before, self.after)
         )
 
-    def last_gateway(self, machine: str) -> bool:
-        """Whether the region stays without a gateway when this one goes."""
-        node = self.before.nodes.get(machine)
-        after = self.after.plan
-        region = (
-            next((one for one in after.regions if node and one.name == node.region), None) if after else None
-        )
-        return region is not None and not region.gateways
-
 
 Rule = Callable[[Step, Sides], Effect | None]
 
@@ -85,9 +76,7 @@ def _join(step: Step, sides: Sides) -> Effect | None:
     sentence = "its pods are drained and its node is deleted from the cluster"
     if machine in sides.removed:
         sentence += ", the machine is removed with what is on its disk"
-    if sides.last_gateway(machine):
-        sentence += "; it is the region's last gateway, so the region is cut off from all others"
-    elif sides.gateway(machine):
+    if sides.gateway(machine):
         sentence += "; its tailnet device goes, and its region's other gateways carry on"
     return _effect("drains", step, sentence, machine)
 
