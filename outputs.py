@@ -38,7 +38,7 @@ def stack_outputs(settings: Settings, stack: Stack) -> dict[str, Any]:
         },
         "links": gateway_links(plan),
         # None (and so absent) if a GPU has no price: a sum without it would be too low.
-        "usd_per_hour": usd_per_hour(settings.stack, plan),
+        "usd_per_hour": usd_per_hour(plan),
         # What this cluster was made from; a later preview compares itself with it. It holds no secret.
         "stack": without_order(settings.stack.model_dump(mode="json", exclude_none=True)),
     }

@@ -10,6 +10,7 @@ from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, RegionCon
 from network.mtu import stack_mtu, tcp_mss, wan_mtu
 from network.nodes import NodeDraft, Role, draft_nodes
 from network.prefixes import ladder
+from network.prices import gpus_per_hour
 from network.rules import problems
 
 Reach = Literal["lan", "tunnel"]
@@ -63,6 +64,8 @@ class RegionPlan:
     wan_mtu: int
     nodes: tuple[NodePlan, ...]
     gateway_firewall: tuple[FirewallRule, ...]
+    # US dollars for all GPUs of the region; None if nobody knows the price of one (network/prices.py).
+    usd_per_hour: float | None
 
     @property
     def control_plane(self) -> tuple[NodePlan, ...]:
@@ -178,6 +181,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         wan_mtu=wan_mtu(region),
         nodes=nodes,
         gateway_firewall=region.gateway_firewall,
+        usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
     )
 
 

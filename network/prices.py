@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,10 +69,17 @@ def region_costs(config: StackConfig, plan: NetworkPlan) -> tuple[RegionCost, ..
     return tuple(_cost(config, plan, name) for name in (region.name for region in plan.regions))
 
 
-def usd_per_hour(config: StackConfig, plan: NetworkPlan) -> float | None:
-    """The GPUs of the whole stack; None if any of them has no price, for a sum that lacks one is wrong."""
-    costs = region_costs(config, plan)
-    return round(sum(cost.usd_per_hour for cost in costs), 2) if all(cost.known for cost in costs) else None
+def gpus_per_hour(region: RegionConfig, gpus: Sequence[GpuConfig]) -> float | None:
+    """A region's GPUs; None if one of them has no price, for a sum that lacks one is wrong."""
+    prices = [(gpu_price(region, gpu), gpu.count) for gpu in gpus]
+    known = [price.usd * count for price, count in prices if price]
+    return round(sum(known), 2) if len(known) == len(prices) else None
+
+
+def usd_per_hour(plan: NetworkPlan) -> float | None:
+    """The GPUs of the whole stack; None if any of them has no price."""
+    known = [region.usd_per_hour for region in plan.regions if region.usd_per_hour is not None]
+    return round(sum(known), 2) if len(known) == len(plan.regions) else None
 
 
 def in_the_cloud(config: StackConfig, plan: NetworkPlan) -> tuple[float, tuple[str, ...]]:

@@ -28,7 +28,7 @@ def live_report(stack: str, root: Path) -> Report:
     before, remark = running_side(stack, root)
     with tempfile.TemporaryDirectory(prefix="tailspan-preview-") as folder:
         log = Path(folder, "events.jsonl")
-        done = _pulumi([*PREVIEW, "--policy-pack", "policy", "--stack", stack, "--event-log", str(log)], root)
+        done = _pulumi([*PREVIEW, *_policies(stack, root), "--stack", stack, "--event-log", str(log)], root)
         events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     file = root / f"Pulumi.{stack_name(stack)}.yaml"
     after = side_of_text(file.read_text() if file.exists() else None, file.name)
@@ -57,6 +57,16 @@ def running_side(stack: str, root: Path) -> tuple[Side, str]:
             "before: the running stack does not say what it was made from; the next `pulumi up` writes it",
         )
     return NOTHING, ""
+
+
+def _policies(stack: str, root: Path) -> list[str]:
+    """The pack, with the levels and settings of the stack if it has a file of them."""
+    settings = root / "policy" / f"config.{stack_name(stack)}.json"
+    return [
+        "--policy-pack",
+        "policy",
+        *(["--policy-pack-config", str(settings)] if settings.exists() else []),
+    ]
 
 
 def stack_name(stack: str) -> str:

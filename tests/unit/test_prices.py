@@ -63,13 +63,13 @@ def test_a_price_that_nobody_says_is_none_and_a_stated_0_is_0() -> None:
 
 def test_a_sum_that_lacks_a_price_is_unknown() -> None:
     known = stack()
-    assert usd_per_hour(known, plan_network(known)) == pytest.approx(3 * 8 * 1.9)
+    assert usd_per_hour(plan_network(known)) == pytest.approx(3 * 8 * 1.9)
     mixed = stack((GPU, {"type": "B300", "count": 8}))
-    assert usd_per_hour(mixed, plan_network(mixed)) is None
+    assert usd_per_hour(plan_network(mixed)) is None
     (cost,) = [cost for cost in region_costs(mixed, plan_network(mixed)) if cost.region == "gpu"]
     assert (cost.gpus, cost.usd_per_hour, cost.unpriced) == (24, pytest.approx(2 * 8 * 1.9), ("B300",))
     alone = stack(("regions.1", ...))
-    assert usd_per_hour(alone, plan_network(alone)) == 0
+    assert usd_per_hour(plan_network(alone)) == 0
 
 
 def test_the_same_gpus_in_the_cloud_cost_what_its_seller_asks() -> None:
