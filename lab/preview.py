@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,19 +56,23 @@ def against_state(stack: str) -> Report:
 
 def against_base(stack: str, base: Base, head: Path | None = None) -> Report:
     """Against a rehearsal of another stack file; `head` is the file to preview, if it is not the checkout's."""
-    with ExitStack() as scope:
-        files, remark = scope.enter_context(rehearsed(stack, base))
-        before = side_of_text(base.text, base.name)
-        compared_with = f"{base.name} (rehearsed {remark})" if remark else base.name
-        if base.text is None:
-            compared_with = f"{base.name}, where this stack does not exist"
-            return _run(files.of(head), "offline", before, compared_with)
-        try:
-            head = head or files.find()
-        except EngineError:
-            # The change deletes the stack's file.
-            return _run(files.of(base_file(files)), "offline", before, compared_with, verb="preview_destroy")
+    with rehearsed(stack, base) as (files, remark):
+        return against_rehearsal(files, base, head, remark)
+
+
+def against_rehearsal(files: Files, base: Base, head: Path | None = None, remark: str = "") -> Report:
+    """Against a base that was rehearsed in these files. Nothing of it changes, so it serves many previews."""
+    before = side_of_text(base.text, base.name)
+    compared_with = f"{base.name} (rehearsed {remark})" if remark else base.name
+    if base.text is None:
+        compared_with = f"{base.name}, where this stack does not exist"
         return _run(files.of(head), "offline", before, compared_with)
+    try:
+        head = head or files.find()
+    except EngineError:
+        # The change deletes the stack's file.
+        return _run(files.of(base_file(files)), "offline", before, compared_with, verb="preview_destroy")
+    return _run(files.of(head), "offline", before, compared_with)
 
 
 def _run(files: Files, mode: Mode, before: Side, compared_with: str, verb: str = "preview") -> Report:

@@ -1,47 +1,44 @@
-"""Reports by the real engine: three sample changes as reviewers see them, and that a rehearsal touches nothing."""
+"""Reports by the real engine: three sample changes as reviewers see them, and what they must never show."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from lab.engine_cli import environment
-from lab.engine_files import EngineError, Files
-from lab.plugins import command, kubernetes, lab, tailscale
-from lab.plugins.base import PluginError
-from lab.plugins.rehearsal import REHEARSED_HOST_KEY, THROW_AWAY, refuse_lasting_state, rehearsed_stdout
-from lab.preview import Options, against_base, against_state, preview
-from lab.rehearsal import Base, find_base, rehearsed
-from report.live import live_report
+from lab.engine_files import Files
+from lab.plugins.rehearsal import rehearsed_stdout
+from lab.preview import against_rehearsal
+from lab.rehearsal import Base, rehearsed
 from report.markdown import markdown
 from report.model import Report
-from tests.engine.bench import Aborted, Plugin, urn
-from tests.stacks import ROOT, put, ssh_region, stack_data
+from tests.engine.bench import DEV, stack_file
+from tests.stacks import ROOT, put, stack_data
 
-pytestmark = pytest.mark.engine
-DEV = (ROOT / "Pulumi.dev.yaml").read_text()
+# Minutes on a busy machine: an engine with four plugins and a policy pack each.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 BASE = Base("the base branch", DEV)
 
 
-def stack_file(data: dict[str, Any]) -> str:
-    return yaml.safe_dump(
-        {**yaml.safe_load(DEV), "config": {**yaml.safe_load(DEV)["config"], "tailspan:stack": data}}
-    )
+@pytest.fixture(scope="module")
+def stage(home: Path) -> Iterator[Files]:
+    """The dev stack, rehearsed once: previews change nothing of it."""
+    with rehearsed("dev", BASE) as (files, _):
+        yield files
 
 
-def changed(folder: Path, *edits: tuple[str, Any]) -> Report:
+def changed(stage: Files, *edits: tuple[str, Any]) -> Report:
     """The dev stack with edits, compared with the dev stack."""
     data = stack_data()
     for path, value in edits:
         put(data, path, value)
-    file = folder / "head.yaml"
+    file = stage.root / "head.yaml"
     file.write_text(stack_file(data))
-    return against_base("dev", BASE, file)
+    return against_rehearsal(stage, BASE, file)
 
 
 def west() -> dict[str, Any]:
@@ -49,49 +46,49 @@ def west() -> dict[str, Any]:
     return region
 
 
-def test_a_region_added(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
-    report = changed(tmp_path, ("regions.2", west()))
+def test_a_region_added(stage: Files, snapshot: SnapshotAssertion) -> None:
+    report = changed(stage, ("regions.2", west()))
     assert report.verdict.ok
     assert markdown(report) == snapshot
 
 
-def test_a_cidr_changed(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
-    report = changed(tmp_path, ("regions.1.pod_cidr", "10.139.0.0/16"))
+def test_a_cidr_changed(stage: Files, snapshot: SnapshotAssertion) -> None:
+    report = changed(stage, ("regions.1.pod_cidr", "10.139.0.0/16"))
     assert report.verdict.result == "refused"
     assert "region gpu: pod_cidr is 10.129.0.0/16 on its machines" in report.verdict.reasons[0]
     assert markdown(report) == snapshot
 
 
-def test_a_gateway_removed(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
-    report = changed(tmp_path, ("regions.1.machines.1", ...))
+def test_a_gateway_removed(stage: Files, snapshot: SnapshotAssertion) -> None:
+    report = changed(stage, ("regions.1.machines.1", ...))
     assert report.verdict.ok
     assert [effect.things for effect in report.effects if effect.kind == "drains"] == [("gpu-b",)]
     assert markdown(report) == snapshot
 
 
-def test_no_change_is_no_change(tmp_path: Path) -> None:
-    report = changed(tmp_path)
+def test_no_change_is_no_change(stage: Files) -> None:
+    report = changed(stage)
     assert (report.verdict.ok, report.steps, report.effects) == (True, (), ())
     assert report.unchanged > 40
 
 
-def test_a_violated_policy_fails_the_report_with_its_remedy(tmp_path: Path) -> None:
-    report = changed(tmp_path, ("regions.2", {**west(), "pod_cidr": "10.129.0.0/16"}))
+def test_a_violated_policy_fails_the_report_with_its_remedy(stage: Files) -> None:
+    report = changed(stage, ("regions.2", {**west(), "pod_cidr": "10.129.0.0/16"}))
     assert not report.verdict.ok
     said = markdown(report)
     assert "overlaps" in said
     assert "example pod\\_cidr: 10." in said
 
 
-def test_the_control_planes_script_makes_what_depends_on_it_uncertain_not_restarted(tmp_path: Path) -> None:
-    report = changed(tmp_path, ("regions.0.gateways", {"count": 1}))
+def test_the_control_planes_script_makes_what_depends_on_it_uncertain_not_restarted(stage: Files) -> None:
+    report = changed(stage, ("regions.0.gateways", {"count": 1}))
     restarted = {thing for effect in report.effects if effect.kind == "restarts" for thing in effect.things}
     assert restarted == {"hub-cp-1"}
     assert any(step.unclear for step in report.steps)
 
 
-def test_no_secret_is_in_a_report(tmp_path: Path) -> None:
-    report = changed(tmp_path, ("regions.2", west()), ("regions.1.machines.1", ...))
+def test_no_secret_is_in_a_report(stage: Files) -> None:
+    report = changed(stage, ("regions.2", west()), ("regions.1.machines.1", ...))
     whole = markdown(report) + json.dumps(report.as_json())
     for secret in (
         "offline-preview",
@@ -100,139 +97,3 @@ def test_no_secret_is_in_a_report(tmp_path: Path) -> None:
         "0" * 64,
     ):
         assert secret not in whole
-
-
-def test_a_new_stack_has_no_before(tmp_path: Path) -> None:
-    report = against_base("dev", Base("the base branch", None), ROOT / "Pulumi.dev.yaml")
-    assert report.verdict.ok
-    assert {step.op for step in report.steps} == {"create"}
-    assert report.summary[0].before == ""
-    assert "does not exist" in report.compared_with
-
-
-def test_a_deleted_stack_has_no_after() -> None:
-    data = stack_data(ROOT / "examples" / "Pulumi.three.yaml")
-    report = against_base("gone", Base("the base branch", stack_file(data)))
-    # Its control plane is protected: whoever means it must say so to the engine first.
-    assert report.verdict.result == "refused"
-    assert "protected" in "\n".join(report.verdict.reasons)
-    assert [row.after for row in report.summary] == [""] * len(report.summary)
-
-
-def test_machines_at_a_seller_in_a_hosted_tailnet_are_previewed_without_an_account(tmp_path: Path) -> None:
-    data = stack_data()
-    data["tailnet"] = {"kind": "tailscale", "name": "example.com", "version": "1.102.3"}
-    before = stack_file(data)
-    put(
-        data,
-        "regions.2",
-        ssh_region(gateway_firewall=data["regions"][1]["gateway_firewall"], seller="runpod"),
-    )
-    file = tmp_path / "head.yaml"
-    file.write_text(stack_file(data))
-    report = against_base("dev", Base("the base branch", before), file)
-    assert report.verdict.ok, report.verdict
-    assert {step.region for step in report.steps if step.op == "create"} == {"tx"}
-
-
-def test_without_a_base_everything_is_new() -> None:
-    report = against_state("dev")
-    assert report.verdict.ok
-    assert {step.op for step in report.steps} == {"create"}
-    assert report.rules
-
-
-def test_a_commit_brings_its_own_program_to_the_rehearsal() -> None:
-    base = find_base("dev", "HEAD")
-    assert base.ref
-    with rehearsed("dev", base) as (files, remark):
-        assert remark == ""
-        assert files.is_up()
-    assert not files.is_up()
-
-
-def test_a_base_that_is_neither_file_nor_commit_is_refused() -> None:
-    with pytest.raises(EngineError, match=r"base origin/nowhere: neither a file nor a commit here; write"):
-        find_base("dev", "origin/nowhere")
-
-
-def test_a_base_that_no_program_runs_says_why() -> None:
-    broken = stack_file(put(stack_data(), "regions.1.pod_cidr", "10.128.0.0/16"))
-    with (
-        pytest.raises(EngineError, match=r"the base, main, cannot be rehearsed:\n.*overlaps"),
-        rehearsed("dev", Base("main", broken)),
-    ):
-        pass
-
-
-def test_the_exit_status_says_whether_the_change_can_be_made(tmp_path: Path) -> None:
-    base = tmp_path / "base.yaml"
-    base.write_text(stack_file(put(stack_data(), "regions.1.pod_cidr", "10.139.0.0/16")))
-    assert preview("dev", Options(str(base), tmp_path / "out")) == 1
-    assert json.loads((tmp_path / "out" / "dev.json").read_text())["verdict"]["result"] == "refused"
-    base.write_text(DEV)
-    assert preview("dev", Options(str(base))) == 0
-
-
-# -- a rehearsal touches nothing
-
-
-@pytest.mark.parametrize("backend", ["", "https://api.pulumi.com", "gs://bucket", "file:///var/lib/state"])
-def test_a_rehearsal_refuses_every_lasting_state(backend: str) -> None:
-    with pytest.raises(PluginError, match="is not marked as one to throw away"):
-        refuse_lasting_state(backend)
-
-
-def test_only_the_rehearsals_own_folder_is_marked(tmp_path: Path) -> None:
-    (tmp_path / THROW_AWAY).touch()
-    refuse_lasting_state(f"file://{tmp_path}")
-    for files in (Files.of_lab("dev"), Files.of_preview("dev")):
-        with pytest.raises(PluginError, match="not marked"):
-            refuse_lasting_state(environment(files, "rehearsal")["PULUMI_BACKEND_URL"])
-
-
-def rehearsing(package: Any) -> Plugin:
-    plugin = Plugin(package)
-    plugin.servicer.mode = "rehearsal"
-    return plugin
-
-
-@pytest.mark.parametrize("package", [command.package, kubernetes.package, lab.package, tailscale.package])
-def test_a_rehearsal_updates_and_deletes_nothing(package: Any) -> None:
-    token = next(iter(package.resources))
-    same = {"id": "x", "news": {}, "olds": {}, "old_inputs": {}, "properties": {}}
-    for method in ("Update", "Delete"):
-        with pytest.raises(Aborted, match="this is a rehearsal, nothing may be changed"):
-            getattr(rehearsing(package), method)(urn=urn(token), **same)
-
-
-def test_a_rehearsed_command_does_not_run(tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    rehearsing(command.package).Create(
-        urn=urn("command:local:Command"), properties={"create": f"touch {trace}"}
-    )
-    assert not trace.exists()
-    Plugin(command.package).Create(urn=urn("command:local:Command"), properties={"create": f"touch {trace}"})
-    assert trace.exists()
-
-
-def test_a_rehearsed_machine_has_nobodys_key() -> None:
-    inputs = {"name": "a", "network": "n", "role": "worker", "nodeIp": "10.0.0.9"}
-    _, outputs = lab.Machine().rehearse(Plugin(lab.package).servicer._call(urn("lab:index:Machine")), inputs)
-    assert outputs["hostKey"] == REHEARSED_HOST_KEY
-    assert outputs["sshHost"] == "10.0.0.9"
-
-
-# -- the official command line
-
-
-def test_a_stack_that_the_official_command_line_cannot_preview_is_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "Pulumi.yaml").write_text("name: bench\nruntime: python\n")
-    (tmp_path / "Pulumi.dev.yaml").write_text(DEV)
-    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
-    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
-    report = live_report("dev", tmp_path)
-    assert report.verdict.result == "failed"
-    assert "no stack named 'dev' found" in "\n".join(report.verdict.reasons)
