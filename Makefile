@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 STACK ?= dev
 # In the environment, not in the commands' text: a branch's name is no shell command.
 export STACK BASE REPORT
-.PHONY: up down status check figures shell preview preview-live test test-fast lint lint-workflows clean setup setup-dev
+.PHONY: up down status check figures shell preview preview-live test test-fast fuzz lint lint-workflows docs clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -35,12 +35,20 @@ preview-live: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m report "$$STACK" "$$REPORT"
 
 test-fast: setup-dev
-	$(PYTHON) -m pytest tests/unit tests/components tests/policy
+	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus
 
 test: lint
 	$(PYTHON) -m tools engine
 	$(PYTHON) -m tools lab
-	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/engine tests/lab
+	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus tests/engine tests/lab
+
+# 20,000 generated stacks against a checker that shares no code with the plan; EXAMPLES=N for another number.
+EXAMPLES ?= 20000
+fuzz: setup-dev
+	TAILSPAN_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest tests/unit/test_plan_properties.py -s -o timeout=0
+
+docs: setup-dev
+	@$(PYTHON) -m tools docs
 
 lint: setup-dev lint-workflows
 	.venv/bin/ruff check .

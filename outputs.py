@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -11,7 +12,11 @@ import pulumi
 from components.secrets import secret
 from config.schema import KubernetesConfig
 from network.plan import NetworkPlan
+from network.prefixes import MAX_GATEWAYS
 from network.prices import usd_per_hour
+
+# As many as a region may have gateways.
+LINKED_PER_REGION = MAX_GATEWAYS
 
 if TYPE_CHECKING:
     from config.load import Settings
@@ -59,6 +64,7 @@ def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
         {
             "name": region.name,
             "kind": region.kind,
+            "mode": region.mode,
             "node_cidr": str(region.node_cidr),
             "pod_cidr": str(region.pod_cidr),
             "reach": region.reach,
@@ -67,6 +73,7 @@ def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
                 {
                     "name": node.name,
                     "role": node.role,
+                    "device": node.device,
                     "node_ip": str(node.node_ip),
                     "pod_cidr": str(node.pod_cidr),
                     "advertise": [str(prefix) for prefix in node.advertise],
@@ -79,13 +86,15 @@ def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
 
 
 def gateway_links(plan: NetworkPlan) -> list[str]:
-    """The pairs of gateways between which a direct link is expected; `make check` looks at each."""
-    gateways = [gateway for region in plan.regions for gateway in region.gateways]
+    """
+    The pairs of devices between which a direct link is expected; `make check` looks at each. Gateways link to those of
+    other regions; of a per-node region its first machines do, and to each other: all pairs would be too many to list.
+    """
+    ends = [(region, node) for region in plan.regions for node in region.devices[:LINKED_PER_REGION]]
     return [
         f"{one.name}-{other.name}"
-        for index, one in enumerate(gateways)
-        for other in gateways[index + 1 :]
-        if one.region != other.region
+        for (home, one), (region, other) in combinations(ends, 2)
+        if home is not region or region.mode == "per-node"
     ]
 
 
@@ -141,7 +150,7 @@ def moved_addresses(running: Sequence[Mapping[str, Any]], wanted: Sequence[Mappi
     """What differs between a running address map and a wanted one, among what may not; removed regions may go."""
     found: list[str] = []
     new = {region["name"]: region for region in wanted}
-    for region in running:
+    for region in ({"mode": "gateway"} | dict(region) for region in running):
         after = new.get(region["name"])
         if after is None:
             if region["kind"] == "cloud":
@@ -149,7 +158,7 @@ def moved_addresses(running: Sequence[Mapping[str, Any]], wanted: Sequence[Mappi
                     f"region {region['name']}: it holds the control plane and cannot be removed or renamed"
                 )
             continue
-        for field in ("kind", "node_cidr", "pod_cidr"):
+        for field in ("kind", "mode", "node_cidr", "pod_cidr"):
             if region[field] != after[field]:
                 found.append(
                     f"region {region['name']}: {field} is {region[field]} on its machines, "

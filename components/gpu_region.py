@@ -22,8 +22,8 @@ class GpuProviderRegionArgs(RegionArgs):
 
 class GpuProviderRegion(pulumi.ComponentResource):
     """
-    Gateways first: each brings its own way to the API server, the static pod `apiserver-connector`. Plain machines
-    follow through them, and leave before them.
+    The tailnet's devices first: each brings its own way to the API server, the static pod `apiserver-connector`. Plain
+    machines follow through them, and leave before them; with `mode: per-node` there are none.
     """
 
     def __init__(
@@ -38,15 +38,15 @@ class GpuProviderRegion(pulumi.ComponentResource):
             cluster=args.cluster, access=args.access_to, tailnet=args.tailnet, region=args.plan, parent=self
         )
         joins: list[pulumi.Resource] = []
-        for node in args.plan.gateways:
+        for node in args.plan.devices:
             machine = place.machine(node, child)
-            script = factory.bootstrap(machine, node, key=args.tailnet.key(node, args.plan.tag, self))
-            joins.append(factory.join(machine, node, device=True, after=[script, *args.after]))
-        gateways = list(joins)
-        for node in args.plan.workers:
+            script = factory.bootstrap(machine, node)
+            joins.append(factory.join(machine, node, after=[script, *args.after]))
+        devices = list(joins)
+        for node in (node for node in args.plan.nodes if not node.device):
             machine = place.machine(node, child)
-            script = factory.bootstrap(machine, node, key=None)
-            joins.append(factory.join(machine, node, device=False, after=[script, *gateways]))
+            script = factory.bootstrap(machine, node)
+            joins.append(factory.join(machine, node, after=[script, *devices]))
         region_dns(
             args.plan, args.cluster.images, args.access_to.provider, parent=self, after=[*args.after, *joins]
         )

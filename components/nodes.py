@@ -12,7 +12,8 @@ import pulumi
 from pulumi_command import local, remote
 
 from bootstrap.cni import CNI_LABEL
-from bootstrap.script import Cluster, Join, node_script
+from bootstrap.connector import has_connector
+from bootstrap.script import Cluster, Connector, Join, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
 from components.secrets import secret
@@ -71,33 +72,25 @@ class NodeFactory:
         self._region = region
         self._parent = parent
 
-    def bootstrap(
-        self, machine: Machine, node: NodePlan, *, key: pulumi.Output[str] | None
-    ) -> remote.Command:
-        """Send the machine its script. A `key` makes it a gateway with a connector of its own."""
+    def bootstrap(self, machine: Machine, node: NodePlan) -> remote.Command:
+        """Send the machine its script."""
+        connector = connector_of(node, self._region, self._tailnet, self._parent)
         script = secret(
-            pulumi.Output.all(self._access.ca, self._access.seed, key).apply(
+            pulumi.Output.all(self._access.ca, self._access.seed, connector).apply(
                 lambda values: node_script(
                     self._cluster,
                     self._region,
                     node,
-                    Join(
-                        ca=values[0],
-                        token=bootstrap_token(values[1], node),
-                        hostname=hostnames(node)[-1],
-                        key=values[2],
-                    ),
-                    connector=key is not None,
+                    Join(ca=values[0], token=bootstrap_token(values[1], node)),
+                    values[2],
                 )
             )
         )
         return run_script(machine, script, self._parent)
 
-    def join(
-        self, machine: Machine, node: NodePlan, *, device: bool, after: Sequence[pulumi.Resource]
-    ) -> local.Command:
+    def join(self, machine: Machine, node: NodePlan, *, after: Sequence[pulumi.Resource]) -> local.Command:
         """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain and forget it."""
-        *former, current = hostnames(node) if self._region.kind == "gpu" else (node.name,)
+        *former, current = hostnames(node) if has_connector(node, self._region) else (node.name,)
         request = pulumi.Output.all(self._access.kubeconfig, self._access.seed, self._tailnet.api()).apply(
             lambda values: json.dumps(
                 {
@@ -105,7 +98,7 @@ class NodeFactory:
                     "node": declared_node(node, self._region, machine.provider_id),
                     "token": None if node.role == "control-plane" else bootstrap_token(values[1], node),
                     "device": {"tailnet": values[2], "hostname": current, "replaces": former}
-                    if device
+                    if node.device
                     else None,
                     "ready_timeout": READY_SECONDS,
                 },
@@ -116,13 +109,29 @@ class NodeFactory:
             f"{node.name}-join",
             create="python -m ops v1 join",
             update="python -m ops v1 update",
-            # The control plane's node goes with its machine: nobody would be left to drain it.
-            delete=None if node.role == "control-plane" else "python -m ops v1 leave",
+            delete=_farewell(node),
             stdin=secret(request),
             logging=local.Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self._parent, depends_on=[*after, *self._access.ready]),
         )
+
+
+def _farewell(node: NodePlan) -> str | None:
+    """The control plane's node goes with its machine, nobody would be left to drain it; but its device stays behind."""
+    if node.role == "control-plane":
+        return "python -m ops v1 device-delete" if node.device else None
+    return "python -m ops v1 leave"
+
+
+def connector_of(
+    node: NodePlan, region: RegionPlan, tailnet: Tailnet, parent: pulumi.Resource
+) -> pulumi.Output[Connector | None]:
+    """What the machine's own Tailscale is told, with a key made for it; None for a machine that has none."""
+    if not has_connector(node, region):
+        return pulumi.Output.from_input(None)
+    hostname = hostnames(node)[-1]
+    return tailnet.key(node, region.tag, parent).apply(lambda key: Connector(hostname=hostname, key=key))
 
 
 def declared_node(node: NodePlan, region: RegionPlan, provider_id: str) -> dict[str, Any]:

@@ -34,8 +34,11 @@ class RegionArgs:
 
 def region_inputs(region: RegionPlan) -> dict[str, Any]:
     """What a region says of itself to policies, also where its provider has no firewall resource."""
-    return {
+    # A reason why nobody can dial its gateways; the policies ask for an opening otherwise.
+    reason = {"noInbound": region.no_inbound} if region.no_inbound else {}
+    return reason | {
         "name": region.name,
+        "mode": region.mode,
         "nodeCidr": str(region.node_cidr),
         "podCidr": str(region.pod_cidr),
         "gatewayFirewall": [
@@ -59,10 +62,12 @@ def machine_firewalls(args: RegionArgs) -> Sequence[tuple[Role, list[FirewallRul
     """The openings of each role that the region has machines of."""
     region = args.plan
     openings: list[tuple[Role, list[FirewallRule]]] = []
+    # What the region opens, it opens towards its devices in the tailnet.
+    everywhere = list(region.gateway_firewall) if region.mode == "per-node" else []
     if region.control_plane:
-        openings.append(("control-plane", operator_openings(args.access, api=True)))
+        openings.append(("control-plane", [*everywhere, *operator_openings(args.access, api=True)]))
     if region.gateways:
         openings.append(("gateway", [*region.gateway_firewall, *operator_openings(args.access)]))
     if region.workers:
-        openings.append(("worker", operator_openings(args.access)))
+        openings.append(("worker", [*everywhere, *operator_openings(args.access)]))
     return openings

@@ -12,6 +12,7 @@ from config.values import Address, Host, HostKey, LabelValue, MachineType, Name,
 Lan = Literal["l2", "routed"]
 
 _LAN = "l2: machines share a switch; routed: the network delivers by destination, as in most clouds."
+_NO_LAN = "none: they share no network, each carries its node IP itself (mode: per-node)."
 _FIRST_IP = "Node IP of the first of them; the others follow."
 _MACHINE_TYPE = "The provider's name for the machine's size; the provider's default if none is written."
 
@@ -32,7 +33,7 @@ class SshProvider(Model):
     """Machines that exist already and are reached over SSH; their network is somebody else's."""
 
     kind: Literal["ssh"] = Field(description="Machines that exist already.")
-    lan: Lan = Field(examples=["l2"], description=_LAN)
+    lan: Lan | Literal["none"] = Field(examples=["l2"], description=f"{_LAN} {_NO_LAN}")
 
 
 class GpuConfig(Model):
@@ -125,7 +126,7 @@ class MachineConfig(Model):
 
 
 class FirewallRule(Model):
-    """One opening from outside to a region's gateways."""
+    """One opening from outside to a region's gateways; with `mode: per-node`, to all of its machines."""
 
     protocol: Literal["tcp", "udp"] = Field(examples=["udp"], description="tcp or udp.")
     port: Port = Field(examples=[41641], description="The port that is opened.")

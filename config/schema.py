@@ -63,8 +63,9 @@ __all__ = [
 ]
 
 Cni = Literal["plain", "cilium"]
+Mode = Literal["gateway", "per-node"]
 
-Slot = Annotated[int, BeforeValidator(refuse_unusable)]
+Slot = Annotated[int, Field(ge=0), BeforeValidator(refuse_unusable)]
 RANGES = ("node_cidr", "pod_cidr")
 
 
@@ -94,7 +95,6 @@ class _RegionConfig(Model):
     )
     slot: Slot | None = Field(
         default=None,
-        ge=0,
         examples=[3],
         description="In place of node_cidr and pod_cidr: the number of their ranges in the two supernets.",
     )
@@ -111,6 +111,12 @@ class _RegionConfig(Model):
         default=PricesConfig(),
         examples=["{gpus: [{type: H100, usd_per_hour: 1.7}], egress_usd_per_gb: 0.05}"],
         description="What is really paid here, where that differs from the seller's list prices.",
+    )
+    mode: Mode = Field(
+        default="gateway",
+        examples=["per-node"],
+        description="gateway: a few machines carry what crosses regions, the rest stays on the LAN; per-node: every "
+        "machine is a device of the tailnet, and all between machines is encrypted.",
     )
     # Cilium is told both, or it would take the tunnel's.
     lan_device: DeviceName = Field(
@@ -129,7 +135,7 @@ class _RegionConfig(Model):
     lan_ranges: tuple[Network, ...] = Field(
         default=(),
         examples=[["172.31.0.0/16"]],
-        description="What the machines reach by themselves: the VPC around node_cidr, peered networks, docker's.",
+        description="What the region's network uses itself, the VPC around node_cidr or docker's; no other region may.",
     )
     no_inbound: Reason | None = Field(
         default=None,
@@ -151,7 +157,9 @@ class CloudRegionConfig(_RegionConfig):
         examples=["{kind: kubeadm, machines: 1}"], description="The machines of etcd and the API server."
     )
     gateways: GatewaysConfig = Field(
-        examples=["{count: 2}"], description="The machines that carry its traffic to other regions."
+        default=GatewaysConfig(count=0),
+        examples=["{count: 2}"],
+        description="The machines that carry its traffic to other regions; none of them with mode: per-node.",
     )
     node_groups: tuple[NodeGroupConfig, ...] = Field(
         default=(),
@@ -193,7 +201,7 @@ class StackConfig(Model):
 
     kubernetes: KubernetesConfig = Field(description="The cluster and its address space.")
     access: AccessConfig = Field(description="How the operator reaches the cluster and its machines.")
-    images: ImagesConfig = Field(default=ImagesConfig(), description="Where container images come from.")
+    images: ImagesConfig = Field(default=ImagesConfig(), description="Where machines pull images from.")
     tailnet: TailnetConfig = Field(description="The tailnet that joins the regions.")
     reserved: tuple[ReservedConfig, ...] = Field(
         default=(),

@@ -30,20 +30,22 @@ def with_ranges(regions: Any, kubernetes: KubernetesConfig) -> Any:
 
 
 def _with_ranges(region: Any, kubernetes: KubernetesConfig) -> Any:
-    slot = region.get("slot") if isinstance(region, Mapping) else None
-    if not isinstance(slot, int) or isinstance(slot, bool) or slot < 0:
+    if not isinstance(region, Mapping) or region.get("slot") is None:
         return region
+    # The supernets' first ranges stand in for impossible ones: the region's other problems come in the same error.
+    stand_in = {field: slot_range(*size, 0) or size[0] for field, size in sizes(kubernetes).items()}
+    slot = region["slot"]
+    if not isinstance(slot, int) or isinstance(slot, bool) or slot < 0:
+        return {**stand_in, **region}
     ranges = {
         field: slot_range(supernet, prefix, slot) for field, (supernet, prefix) in sizes(kubernetes).items()
     }
     reason = _beyond(kubernetes, slot) or _contradiction(region, slot, ranges)
-    if reason:
-        unusable = UnusableSlot(slot)
-        unusable.reason = reason
-        # The supernet's first range stands in, so that the region's other problems come in the same error.
-        stand_in = {field: slot_range(*size, 0) or size[0] for field, size in sizes(kubernetes).items()}
-        return {**region, **stand_in, "slot": unusable}
-    return {**region, **ranges}
+    if reason is None:
+        return {**region, **ranges}
+    unusable = UnusableSlot(slot)
+    unusable.reason = reason
+    return {**region, **stand_in, "slot": unusable}
 
 
 def sizes(kubernetes: KubernetesConfig) -> dict[str, tuple[IPv4Network, int]]:

@@ -53,10 +53,10 @@ def region_links(config: StackConfig, plan: NetworkPlan) -> tuple[RegionLink, ..
 def _link(
     one: RegionPlan, one_config: RegionConfig, other: RegionPlan, other_config: RegionConfig, wanted: int
 ) -> RegionLink:
-    silent = next((region.name for region in (one, other) if not region.gateways), None)
+    silent = next((region.name for region in (one, other) if not region.devices), None)
     if silent is not None:
         path: Path = "none"
-        reason = f"{silent} has no gateway"
+        reason = f"{silent} has no device in the tailnet"
     else:
         path, reason = _path(one.name, side(one_config), other.name, side(other_config))
     mtu = pair_mtu(one_config, other_config, wanted)

@@ -30,8 +30,13 @@ def wan_mtu(region: RegionConfig) -> int:
 
 def region_mtu(region: RegionConfig, wanted: int) -> int:
     """The largest packet, in bytes, that fits into the tunnel of a region and crosses its LAN whole."""
-    vxlan = VXLAN_BYTES if region.provider.lan == "routed" else 0
+    vxlan = VXLAN_BYTES if _has_vxlan(region) else 0
     return min(wanted, wan_mtu(region) - WIREGUARD_BYTES, region.lan_mtu - vxlan)
+
+
+def _has_vxlan(region: RegionConfig) -> bool:
+    """Whether nodes reach their gateways through a tunnel inside the region."""
+    return region.provider.lan == "routed" and region.mode == "gateway"
 
 
 def pair_mtu(one: RegionConfig, other: RegionConfig, wanted: int) -> int:
@@ -60,8 +65,7 @@ def mtu_problems(config: StackConfig) -> Iterator[str]:
                 f"to the packets in the tunnel, tailscaled's smallest is {TUNNEL_MTU}: large ones would vanish; "
                 f"have the provider raise it, then write {field}: {smallest} or more"
             )
-        routed = region.provider.lan == "routed"
-        if routed and region.lan_mtu < TUNNEL_MTU + VXLAN_BYTES:
+        if _has_vxlan(region) and region.lan_mtu < TUNNEL_MTU + VXLAN_BYTES:
             yield (
                 f"region {region.name}: lan_mtu {region.lan_mtu} is too small for packets of {TUNNEL_MTU} bytes in "
                 f"the region's VXLAN; have the provider raise it, then write lan_mtu: {TUNNEL_MTU + VXLAN_BYTES} "

@@ -1,4 +1,4 @@
-"""`python -m tools engine|lab|lint|where|clean`: make the pinned toolchain, or say where it is."""
+"""`python -m tools engine|lab|lint|where|clean|docs`: make the pinned toolchain, or say where it is; write documents."""
 
 from __future__ import annotations
 
@@ -65,6 +65,16 @@ def lint() -> None:
     # No shellcheck or pyflakes: whether they are installed must not decide what passes.
     command = [str(paths.bin_dir() / "actionlint"), "-shellcheck=", "-pyflakes="]
     sys.exit(subprocess.run(command, cwd=paths.repo_root(), check=False).returncode)
+
+
+@app.command()
+def docs() -> None:
+    """Write the documents that come from the code."""
+    # The models are loaded for this verb only.
+    from tools.documents import write_all
+
+    for name in write_all() or ["nothing to do"]:
+        print(name)
 
 
 @app.command()

@@ -19,7 +19,7 @@ Edits = list[tuple[str, Any]]
 
 
 def three(*edits: tuple[str, Any]) -> StackConfig:
-    data = stack_data(STACK_FILES[1])
+    data = stack_data(next(path for path in STACK_FILES if path.name == "Pulumi.three.yaml"))
     for path, value in edits:
         put(data, path, value)
     return StackConfig.model_validate(data)
@@ -76,13 +76,13 @@ def test_a_pair_meets_only_if_one_side_can_be_foretold(edits: Edits, path: str, 
     assert reason in link.reason
 
 
-def test_links_of_a_region_without_a_gateway_do_not_exist() -> None:
+def test_links_of_a_region_without_a_device_do_not_exist() -> None:
     config = three()
     plan = plan_network(config)
     west = plan.region("west")
     object.__setattr__(west, "nodes", west.workers)
     assert [(link.path, link.reason) for link in region_links(config, plan)][1:] == [
-        ("none", "west has no gateway")
+        ("none", "west has no device in the tailnet")
     ] * 2
 
 
