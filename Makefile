@@ -2,7 +2,9 @@
 # `make preview` and `make test-fast` need neither root nor an account.
 PYTHON := .venv/bin/python
 STACK ?= dev
-.PHONY: up down status check figures shell preview test test-fast fuzz lint docs clean setup setup-dev
+# In the environment, not in the commands' text: a branch's name is no shell command.
+export STACK BASE REPORT
+.PHONY: up down status check figures shell preview preview-live test test-fast fuzz lint lint-workflows docs clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -26,7 +28,11 @@ shell: setup
 
 preview: setup
 	$(PYTHON) -m tools engine
-	$(PYTHON) -m lab preview $(STACK)
+	@$(PYTHON) -m lab preview "$$STACK" --base "$$BASE" --report "$$REPORT"
+
+# Against the stack as it runs, with the official pulumi on PATH and access to its backend.
+preview-live: setup
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m report "$$STACK" "$$REPORT"
 
 test-fast: setup-dev
 	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus
@@ -45,11 +51,16 @@ docs: setup-dev
 	@$(PYTHON) -m tools docs
 	@$(PYTHON) -m policy.docs
 
-lint: setup-dev
+lint: setup-dev lint-workflows
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .
 	.venv/bin/lint-imports
+
+# GitHub's workflows: their syntax and expressions, and what an attacker could do with them.
+lint-workflows: setup-dev
+	$(PYTHON) -m tools lint
+	.venv/bin/zizmor --offline --quiet .github/workflows
 
 clean: down
 	$(PYTHON) -m tools clean

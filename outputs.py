@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from components.secrets import secret
 from config.schema import KubernetesConfig
 from network.plan import NetworkPlan
 from network.prefixes import MAX_GATEWAYS
+from network.prices import usd_per_hour
 
 # As many as a region may have gateways.
 LINKED_PER_REGION = MAX_GATEWAYS
@@ -40,8 +42,20 @@ def stack_outputs(settings: Settings, stack: Stack) -> dict[str, Any]:
             "endpoint": settings.stack.kubernetes.endpoint,
         },
         "links": gateway_links(plan),
+        # None (and so absent) if a GPU has no price: a sum without it would be too low.
         "usd_per_hour": usd_per_hour(plan),
+        # What this cluster was made from; a later preview compares itself with it. It holds no secret.
+        "stack": without_order(settings.stack.model_dump(mode="json", exclude_none=True)),
     }
+
+
+def without_order(value: Any) -> Any:
+    """The same with every list sorted: no list of a stack file has a meaning in its order, so none may show."""
+    if isinstance(value, dict):
+        return {key: without_order(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return sorted(map(without_order, value), key=lambda item: json.dumps(item, sort_keys=True))
+    return value
 
 
 def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
@@ -83,12 +97,6 @@ def gateway_links(plan: NetworkPlan) -> list[str]:
         for (home, one), (region, other) in combinations(ends, 2)
         if home is not region or region.mode == "per-node"
     ]
-
-
-def usd_per_hour(plan: NetworkPlan) -> float:
-    """The price of the GPUs whose price the stack file states."""
-    gpus = (node.gpu for region in plan.regions for node in region.nodes)
-    return round(sum(gpu.usd_per_hour * gpu.count for gpu in gpus if gpu), 2)
 
 
 def refuse_moved_addresses(stack_name: str, plan: NetworkPlan, kubernetes: KubernetesConfig) -> None:

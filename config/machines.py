@@ -44,8 +44,31 @@ class GpuConfig(Model):
         examples=["H100-80GB"], description="The GPU's model; becomes a label of the node."
     )
     count: int = Field(ge=1, le=64, examples=[8], description="GPUs in the machine.")
-    usd_per_hour: float = Field(
-        ge=0, examples=[1.9], description="Price of one GPU for an hour, in US dollars."
+    usd_per_hour: float | None = Field(
+        default=None,
+        ge=0,
+        examples=[1.9],
+        description="US dollars for one GPU and one hour; else the region's prices hold, else its seller's list price.",
+    )
+
+
+class GpuPrice(Model):
+    """What one GPU of a type costs in a region."""
+
+    type: LabelValue = Field(examples=["H100"], description="The GPU's model, as the machines name it.")
+    usd_per_hour: float = Field(ge=0, examples=[1.7], description="US dollars for one GPU and one hour.")
+
+
+class PricesConfig(Model):
+    """What a region's seller really charges; it overrides the list prices in network/prices.toml."""
+
+    gpus: tuple[GpuPrice, ...] = Field(
+        default=(),
+        examples=["[{type: H100, usd_per_hour: 1.7}]"],
+        description="Its GPUs, a line for each type.",
+    )
+    egress_usd_per_gb: float | None = Field(
+        default=None, ge=0, examples=[0.05], description="US dollars for one gigabyte that leaves the region."
     )
 
 

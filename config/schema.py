@@ -29,6 +29,7 @@ from config.machines import (
     LabProvider,
     MachineConfig,
     NodeGroupConfig,
+    PricesConfig,
     Provider,
     SshProvider,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "MachineConfig",
     "Model",
     "NodeGroupConfig",
+    "PricesConfig",
     "Provider",
     "RegionConfig",
     "ReservedConfig",
@@ -99,6 +101,16 @@ class _RegionConfig(Model):
     cni: Cni = Field(
         examples=["plain"],
         description="plain: a bridge on each machine and routes between them; cilium: Cilium in native routing.",
+    )
+    seller: Name | None = Field(
+        default=None,
+        examples=["hyperstack"],
+        description="Who sells the machines, by its name in network/prices.toml: its list prices hold here.",
+    )
+    prices: PricesConfig = Field(
+        default=PricesConfig(),
+        examples=["{gpus: [{type: H100, usd_per_hour: 1.7}], egress_usd_per_gb: 0.05}"],
+        description="What is really paid here, where that differs from the seller's list prices.",
     )
     mode: Mode = Field(
         default="gateway",

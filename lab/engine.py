@@ -21,7 +21,7 @@ from pulumi.automation import Stack
 from pulumi.automation.errors import CommandError
 from rich.console import Console
 
-from lab.engine_cli import Mode, keep_no_logs, open_stack, set_secret, stack_outputs
+from lab.engine_cli import Cli, Mode, keep_no_logs, open_stack, set_secret, stack_outputs
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
 from lab.engine_policies import own_pack, policy_options
 from lab.engine_recovery import mend_state, only_launcher, remove_stale_locks, settle_pending
@@ -58,6 +58,9 @@ class Session:
     secrets: dict[str, str] = field(default_factory=dict)
     plain: dict[str, str] = field(default_factory=dict)
     console: Console = field(default_factory=lambda: Console(stderr=True))
+    # For a report: every event of the run if a list is given, and what the CLI said if it failed.
+    events: list[dict[str, Any]] | None = None
+    failure: str = ""
 
     def open(self) -> Stack:
         self.files.prepare()
@@ -99,7 +102,7 @@ class Session:
                 mend_state(self.files)
                 stack = self.open()
                 settle_pending(self.files, stack, self.console)
-            failure = self._operate(stack, verb, view, policies, options)
+            failure = self.failure = self._operate(stack, verb, view, policies, options)
         view.report()
         if failure and not view.findings.errors and not view.findings.mandatory:
             self.console.print(f"[bold red]error:[/] {failure}", highlight=False, soft_wrap=True)
@@ -126,6 +129,8 @@ class Session:
             options = {**policies, **options}
         if verb != "refresh":
             options = {"parallel": PARALLEL, **options}
+        if isinstance(cli := stack.workspace.pulumi_command, Cli):
+            cli.events = self.events
         try:
             with view, _engine_takes_interrupts():
                 getattr(stack, verb)(on_event=view.on_event, color="never", **options)
@@ -194,16 +199,6 @@ def up(stack: str) -> bool:
     return True
 
 
-def preview(stack: str) -> int:
-    """0 if the program runs and no mandatory policy objects. Needs neither the lab nor root."""
-    files = Files.of_lab(stack)
-    if _readable(files) and files.is_up():
-        session = Session(files, "lab")
-    else:
-        session = Session(Files.of_preview(stack), "offline", secrets={API_KEY: OFFLINE_API_KEY})
-    return 0 if session.run("preview", planning=True) else 1
-
-
 def destroy(stack: str) -> bool:
     return _lab_session(stack).run("destroy")
 
@@ -215,12 +210,12 @@ def refresh(stack: str) -> bool:
 def outputs(stack: str) -> dict[str, Any]:
     """The stack's outputs, secrets included."""
     files = Files.of_lab(stack)
-    if not _readable(files) or not files.is_up():
+    if not readable(files) or not files.is_up():
         return {}
     return stack_outputs(files, "lab")
 
 
-def _readable(files: Files) -> bool:
+def readable(files: Files) -> bool:
     return os.access(files.state_file, os.R_OK)
 
 
@@ -246,4 +241,4 @@ def _lab_session(stack: str) -> Session:
     return Session(files, "lab", secrets={API_KEY: base.api_key}, plain={CA: base.headscale_ca_pem})
 
 
-__all__ = ["EngineError", "Session", "destroy", "outputs", "preview", "refresh", "up"]
+__all__ = ["EngineError", "Session", "destroy", "outputs", "refresh", "up"]

@@ -10,6 +10,7 @@ from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, Mode, Reg
 from network.mtu import stack_mtu, tcp_mss, wan_mtu
 from network.nodes import NodeDraft, Role, draft_nodes
 from network.prefixes import ladder
+from network.prices import gpus_per_hour
 from network.rules import problems
 
 # How a node reaches other nodes' pods and other regions: next hops on its LAN, a tunnel to its gateways, or by itself.
@@ -76,6 +77,8 @@ class RegionPlan:
     wan_mtu: int
     nodes: tuple[NodePlan, ...]
     gateway_firewall: tuple[FirewallRule, ...]
+    # US dollars for all GPUs of the region; None if nobody knows the price of one (network/prices.py).
+    usd_per_hour: float | None
     no_inbound: str | None
 
     @property
@@ -205,6 +208,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         wan_mtu=wan_mtu(region),
         nodes=nodes,
         gateway_firewall=region.gateway_firewall,
+        usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
         no_inbound=region.no_inbound,
     )
 

@@ -12,6 +12,7 @@ from network.modes import is_device, mode_problems
 from network.mtu import mtu_problems
 from network.nodes import NodeDraft
 from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block
+from network.prices import price_problems
 from network.range_rules import range_problems
 from network.reach_rules import reach_problems
 from network.versions import SEVERAL_GATEWAYS, older
@@ -40,6 +41,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *_gateways(config, drafts),
         *_prefixes(config, drafts),
         *mode_problems(config, drafts),
+        *price_problems(config),
     ]
     return tuple(dict.fromkeys(found))
 

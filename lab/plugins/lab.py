@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from lab.plugins.base import Call, Package, PluginError, Properties, Resource
+from lab.plugins.rehearsal import REHEARSED_HOST_KEY
 from lab.plugins.schema import Kind, ListOf, MapOf, OneOf, Record
 
 RULE = Record({"protocol!": OneOf(("tcp", "udp", "icmp")), "port": "integer", "source!": "string"})
@@ -149,6 +150,11 @@ class Machine(Resource):
             )
             info = _cloud().create_machine(spec)
         return info.name, {**inputs, **_outputs(info)}
+
+    def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        """Reached at its node IP by the SSH port: no address that could be somebody's."""
+        where = {"publicIp": inputs["nodeIp"] if inputs.get("public") else "", "sshHost": inputs["nodeIp"]}
+        return inputs["name"], {**inputs, **where, "sshPort": 22, "hostKey": REHEARSED_HOST_KEY}
 
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> NoReturn:
         raise PluginError("a machine of the lab cannot change, only be replaced")

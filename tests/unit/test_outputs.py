@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from network.plan import plan_network
-from outputs import address_map, gateway_links, moved_addresses, usd_per_hour
+from outputs import address_map, gateway_links, moved_addresses
 from tests.stacks import ssh_region, stack
 
 RUNNING = address_map(plan_network(stack()))
@@ -124,9 +124,3 @@ def test_a_per_node_regions_first_machines_link_to_everybody_and_to_each_other()
         "tx-12-tx-13",
     ]
     assert len(links) == len(inside) + 2 * 4
-
-
-def test_the_price_counts_every_gpu_whose_price_is_stated() -> None:
-    assert usd_per_hour(plan_network(stack())) == pytest.approx(3 * 8 * 1.9)
-    assert usd_per_hour(plan_network(stack(("regions.1.machines.0.gpu", None)))) == pytest.approx(2 * 8 * 1.9)
-    assert usd_per_hour(plan_network(stack(("regions.1", ...)))) == 0
