@@ -152,9 +152,8 @@ class Machine(Resource):
         return info.name, {**inputs, **_outputs(info)}
 
     def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        """Reached at its node IP by the SSH port: no address that could be somebody's."""
-        where = {"publicIp": inputs["nodeIp"] if inputs.get("public") else "", "sshHost": inputs["nodeIp"]}
-        return inputs["name"], {**inputs, **where, "sshPort": 22, "hostKey": REHEARSED_HOST_KEY}
+        public_ip = inputs["nodeIp"] if inputs.get("public") else ""
+        return inputs["name"], {**inputs, **_rehearsed(inputs["nodeIp"], public_ip)}
 
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> NoReturn:
         raise PluginError("a machine of the lab cannot change, only be replaced")
@@ -192,6 +191,10 @@ class MachineGroup(Resource):
             hosts = dict(zip(inputs["machines"], workers.map(make, inputs["machines"]), strict=True))
         return inputs["name"], {**inputs, "hosts": hosts}
 
+    def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        hosts = {name: _rehearsed(spec["nodeIp"]) for name, spec in inputs["machines"].items()}
+        return inputs["name"], {**inputs, "hosts": hosts}
+
     def _make(self, call: Call, inputs: Properties, name: str) -> Properties:
         try:
             with _lab_errors():
@@ -227,6 +230,11 @@ class MachineGroup(Resource):
     def _remove(self, names: list[str]) -> None:
         with _lab_errors(), ThreadPoolExecutor(TOGETHER) as workers:
             list(workers.map(_cloud().delete_machine, names))
+
+
+def _rehearsed(node_ip: str, public_ip: str = "") -> Properties:
+    """Reached at its node IP by the SSH port: no address that could be somebody's."""
+    return {"publicIp": public_ip, "sshHost": node_ip, "sshPort": 22, "hostKey": REHEARSED_HOST_KEY}
 
 
 def _outputs(info: Any) -> Properties:
