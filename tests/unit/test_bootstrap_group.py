@@ -41,8 +41,7 @@ def sent_to(node: NodePlan) -> str:
 
 
 def alone(node: NodePlan) -> str:
-    join = Join(ca=CA, token=TOKEN, hostname=node.name)
-    return node_script(CLUSTER, PLAN.hub, node, join, connector=False)
+    return node_script(CLUSTER, PLAN.hub, node, Join(ca=CA, token=TOKEN))
 
 
 def peers(env: str) -> set[str]:
