@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from config.schema import CloudRegionConfig, MachineConfig, RegionConfig, StackConfig
 from network.nodes import NodeDraft
 
+SSH_PORT = 22
+
 
 def mode_problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
     """Every problem of the regions' modes, and the device limit of the tailnet's plan."""
@@ -52,9 +54,25 @@ def _machine(region: RegionConfig, machine: MachineConfig) -> Iterator[str]:
             "mode: gateway for the region"
         )
     elif region.provider.kind == "ssh" and machine.address is None:
+        yield from _without_address(region, machine)
+
+
+def _without_address(region: RegionConfig, machine: MachineConfig) -> Iterator[str]:
+    if not region.no_inbound:
         yield (
             "is a device of its own (mode: per-node) without an address; write address: its public IP, "
-            "other regions connect to it directly"
+            'other regions connect to it directly, or no_inbound: "why it works although nobody can dial in"'
+        )
+    elif region.provider.lan == "none":
+        yield (
+            "has no address, and with lan: none no machine of its region can be its jump host; write address: its "
+            "SSH host, or lan: l2 or routed if the machines share a network"
+        )
+    elif machine.port != SSH_PORT:
+        # The fence of the jump host knows no neighbour, so it lets nothing but SSH's own port pass on the LAN.
+        yield (
+            f"is reached through {machine.jump or 'a jump host'} at port {machine.port}, but on the LAN of a per-node "
+            f"region SSH is let through at port {SSH_PORT} only; write port: {SSH_PORT}, or an address"
         )
 
 

@@ -94,6 +94,23 @@ def test_a_device_that_nobody_can_reach_is_refused() -> None:
     assert "region tx, machine tx-b: is a device of its own (mode: per-node) without an address" in text
 
 
+def behind_a_jump_host(**changes: Any) -> dict[str, Any]:
+    machines = per_node()["machines"]
+    del machines[1]["address"]
+    machines[1] |= {"jump": "tx-a"} | changes
+    return {"machines": machines, "no_inbound": "the hub can be dialled, and this region dials it"}
+
+
+def test_a_device_without_an_address_needs_a_reason_and_a_lan_to_its_jump_host() -> None:
+    assert len(planned(**behind_a_jump_host()).region("tx").devices) == 2
+    lonely = {"provider": {"kind": "ssh", "lan": "none"}}
+    assert "tx-b: has no address, and with lan: none" in problems(**behind_a_jump_host(), **lonely)
+
+
+def test_on_a_fenced_lan_ssh_has_its_own_port() -> None:
+    assert "tx-b: is reached through tx-a at port 2222" in problems(**behind_a_jump_host(port=2222))
+
+
 def test_cilium_on_every_device_is_refused() -> None:
     assert "region tx: cni cilium with mode: per-node" in problems(cni="cilium")
 
