@@ -52,10 +52,12 @@ class CloudRegion(pulumi.ComponentResource):
                 images=args.cluster.images,
                 tailnet=args.tailnet,
                 keys={node.name: args.tailnet.key(node, args.plan.tag, self) for node in args.plan.gateways},
-                namespace=namespace.metadata["name"],
+                namespace=GATEWAY_NAMESPACE,
                 api_service=str(args.cluster.plan.service_cidr[1]),
             ),
-            pulumi.ResourceOptions(parent=self, providers=[self.cluster.provider], depends_on=joins),
+            pulumi.ResourceOptions(
+                parent=self, providers=[self.cluster.provider], depends_on=[*joins, namespace]
+            ),
         )
         dns = ClusterDns("dns", args.cluster.plan, self.cluster.provider, self._child)
         region_dns(args.plan, args.cluster.images, self.cluster.provider, parent=self, after=[dns, *joins])
