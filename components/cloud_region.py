@@ -20,7 +20,7 @@ from components.cluster import (
 from components.dns import ClusterDns, region_dns
 from components.node_group import NodeGroup, NodeGroupArgs
 from components.nodes import NodeFactory, connector_of, run_script
-from components.region import RegionArgs, machine_firewalls, region_inputs
+from components.region import RegionArgs, connectors, machine_firewalls, region_inputs
 from components.secrets import secret
 from components.subnet_router import SubnetRouter, SubnetRouterArgs
 from network.plan import NodePlan
@@ -37,7 +37,9 @@ class CloudRegion(pulumi.ComponentResource):
     ready: tuple[pulumi.Resource, ...]
 
     def __init__(self, name: str, args: RegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("tailspan:components:CloudRegion", name, region_inputs(args.plan), opts)
+        super().__init__(
+            "tailspan:components:CloudRegion", name, region_inputs(args.plan) | connectors(args), opts
+        )
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
@@ -53,7 +55,7 @@ class CloudRegion(pulumi.ComponentResource):
             "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
         )
         # With mode: per-node every machine is its own way out, there are no gateways to wait for.
-        ways = joins if args.plan.mode == "per-node" else [self._gateways(namespace, joins)]
+        ways = joins if args.plan.mode == "per-node" else [self._gateways([*joins, namespace])]
         dns = ClusterDns("dns", args.cluster.plan, self.cluster.provider, self._child)
         region_dns(
             args.plan, args.cluster.images, self.cluster.provider, parent=self, after=[dns, *joins, *groups]
@@ -107,9 +109,7 @@ class CloudRegion(pulumi.ComponentResource):
             ready=node_admission(provider, self),
         )
 
-    def _gateways(
-        self, namespace: kubernetes.core.v1.Namespace, joins: Sequence[pulumi.Resource]
-    ) -> SubnetRouter:
+    def _gateways(self, after: Sequence[pulumi.Resource]) -> SubnetRouter:
         args = self._args
         return SubnetRouter(
             f"{self._name}-subnet-router",
@@ -118,10 +118,10 @@ class CloudRegion(pulumi.ComponentResource):
                 images=args.cluster.images,
                 tailnet=args.tailnet,
                 keys={node.name: args.tailnet.key(node, args.plan.tag, self) for node in args.plan.gateways},
-                namespace=namespace.metadata["name"],
+                namespace=GATEWAY_NAMESPACE,
                 api_service=str(args.cluster.plan.service_cidr[1]),
             ),
-            pulumi.ResourceOptions(parent=self, providers=[self.cluster.provider], depends_on=joins),
+            pulumi.ResourceOptions(parent=self, providers=[self.cluster.provider], depends_on=after),
         )
 
     def _join_nodes(self, machines: dict[str, Machine]) -> list[pulumi.Resource]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 
-from bootstrap.connector import connector_pod
 from components.cluster import ClusterAccess
 from components.dns import region_dns
 from components.nodes import NodeFactory
-from components.region import RegionArgs, machine_firewalls, region_inputs
-from components.tailnet import hostnames
+from components.region import RegionArgs, connectors, machine_firewalls, region_inputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +29,7 @@ class GpuProviderRegion(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: GpuProviderRegionArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        inputs = region_inputs(args.plan) | {"connectors": _connectors(args)}
+        inputs = region_inputs(args.plan) | connectors(args)
         super().__init__("tailspan:components:GpuProviderRegion", name, inputs, opts)
         child = pulumi.ResourceOptions(parent=self)
         place = args.place(child)
@@ -55,16 +52,3 @@ class GpuProviderRegion(pulumi.ComponentResource):
             args.plan, args.cluster.images, args.access_to.provider, parent=self, after=[*args.after, *joins]
         )
         self.register_outputs({})
-
-
-def _connectors(args: GpuProviderRegionArgs) -> dict[str, Any]:
-    """
-    The manifests that the gateways' scripts write. Scripts hold secrets that a first preview does not know yet;
-    declared here, the manifests are seen by policies and reviewers before there is a machine.
-    """
-    return {
-        node.name: connector_pod(
-            node, args.plan.tag, hostnames(node)[-1], args.cluster.tailnet, args.cluster.images
-        )
-        for node in args.plan.gateways
-    }

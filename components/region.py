@@ -9,10 +9,11 @@ from typing import Any
 
 import pulumi
 
+from bootstrap.connector import connector_pod, has_connector
 from bootstrap.kubeadm import API_PORT
 from bootstrap.kubelet import pods_per_node
 from bootstrap.script import Cluster
-from components.tailnet import Tailnet
+from components.tailnet import Tailnet, hostnames
 from config.schema import AccessConfig, FirewallRule
 from network.nodes import Role
 from network.plan import RegionPlan
@@ -47,20 +48,26 @@ def region_inputs(region: RegionPlan) -> dict[str, Any]:
             for rule in region.gateway_firewall
         ],
         # What ceilings are judged by (policy/rules/limits.py).
-        "devices": len(region.gateways),
+        "devices": len(region.devices),
         "gpus": sum(node.gpu.count for node in region.nodes if node.gpu),
-        "usdPerHour": _usd_per_hour(region),
+        "usdPerHour": region.usd_per_hour,
         "podsPerNode": pods_per_node(region.nodes),
         "podAddressesPerNode": min(node.pod_cidr.num_addresses for node in region.nodes),
     }
 
 
-def _usd_per_hour(region: RegionPlan) -> float | None:
-    """The price of the region's GPUs; None if that of one is not known."""
-    prices = [(node.gpu.usd_per_hour, node.gpu.count) for node in region.nodes if node.gpu]
-    if any(price is None for price, _ in prices):
-        return None
-    return round(sum(price * count for price, count in prices), 2)
+def connectors(args: RegionArgs) -> dict[str, Any]:
+    """
+    The manifests that the machines' scripts write, for a region that has any. Scripts hold secrets that a first preview
+    does not know yet; declared here, the manifests are seen by policies and reviewers before there is a machine.
+    """
+    region, cluster = args.plan, args.cluster
+    pods = {
+        node.name: connector_pod(node, region.tag, hostnames(node)[-1], cluster.tailnet, cluster.images)
+        for node in region.devices
+        if has_connector(node, region)
+    }
+    return {"connectors": pods} if pods else {}
 
 
 def operator_openings(access: AccessConfig, *, api: bool = False) -> list[FirewallRule]:

@@ -78,10 +78,18 @@ READ: dict[str, tuple[str, ...]] = {
         "network",
         "privateClusterConfig",
     ),
-    GCP_NODE_POOL: ("maxPodsPerNode", "name", "networkConfig", "nodeConfig", "nodeCount"),
+    GCP_NODE_POOL: (
+        "autoscaling",
+        "initialNodeCount",
+        "maxPodsPerNode",
+        "name",
+        "networkConfig",
+        "nodeConfig",
+        "nodeCount",
+    ),
     AWS_VPC: ("cidrBlock", "tags"),
     AWS_VPC_BLOCK: ("cidrBlock", "vpcId"),
-    AWS_SUBNET: ("cidrBlock", "tags", "vpcId"),
+    AWS_SUBNET: ("cidrBlock", "mapPublicIpOnLaunch", "tags", "vpcId"),
     AWS_GROUP: ("egress", "ingress", "name", "tags", "vpcId"),
     AWS_GROUP_RULE: (
         "cidrBlocks",
@@ -100,6 +108,7 @@ READ: dict[str, tuple[str, ...]] = {
     AWS_INSTANCE: (
         "associatePublicIpAddress",
         "instanceType",
+        "primaryNetworkInterface",
         "sourceDestCheck",
         "subnetId",
         "tags",

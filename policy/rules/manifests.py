@@ -48,7 +48,8 @@ class Object:
 
     @property
     def namespace(self) -> str:
-        return str(known(self.body, "metadata", "namespace") or "default")
+        """Raises if only an update will know it."""
+        return str(at(self.body, "metadata", "namespace") or "default")
 
     @property
     def static(self) -> bool:
@@ -72,7 +73,11 @@ class Object:
         return at(self.body, "spec", "template", *path)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name} ({self.place})"
+        try:
+            namespace = self.namespace
+        except UnknownValueError:
+            namespace = "?"
+        return f"{self.kind} {namespace}/{self.name} ({self.place})"
 
 
 def at(value: Any, *path: str) -> Any:

@@ -127,10 +127,9 @@ def _is_address_of(resource: PolicyResource, machine: PolicyResource) -> bool:
 
 
 def _interfaces(machine: PolicyResource) -> Iterator[PolicyResource]:
-    for key in ("primaryNetworkInterface", "networkInterfaces"):
-        for owner in machine.property_dependencies.get(key, []):
-            if owner.resource_type == AWS_INTERFACE:
-                yield owner
+    for owner in machine.property_dependencies.get("primaryNetworkInterface", []):
+        if owner.resource_type == AWS_INTERFACE:
+            yield owner
 
 
 def _lab_address(machine: PolicyResource, args: StackValidationArgs) -> str:

@@ -10,7 +10,7 @@ from pulumi_policy import Policy, Severity, StackValidationArgs
 
 from .gateways import Gateway, Stack, stack_of
 from .judging import each_gateway, each_policy
-from .manifests import Object, at, items, mappings
+from .manifests import Object, at, items, known, mappings
 from .policy_text import Grant, PolicyText
 from .regions import Region, hub_of, regions_of
 from .rule import Report, Setting, stack_rule
@@ -134,18 +134,21 @@ def gateways_live_apart(args: StackValidationArgs, report: Report) -> None:
     stack = stack_of(args.resources)
     mine = {id(gateway.workload) for gateway in stack.gateways}
     others = {
-        item.namespace: item for item in stack.workloads if id(item) not in mine and not item.on_machine
+        known(item.body, "metadata", "namespace"): item
+        for item in stack.workloads
+        if id(item) not in mine and not item.on_machine
     }
     for gateway in stack.gateways:
-        namespace = gateway.workload.namespace
-        if gateway.workload.static or not (namespace in _SHARED or namespace in others):
-            continue
-        neighbour = f" with {others[namespace]}" if namespace in others else ""
-        report(
-            f"{gateway}: shares the namespace {namespace}{neighbour}, where whoever may create pods reads the "
-            "gateways' keys. Give it a namespace of its own, such as tailscale.",
-            gateway.urn,
-        )
+        with report.judging(str(gateway), gateway.urn):
+            namespace = gateway.workload.namespace
+            if gateway.workload.static or not (namespace in _SHARED or namespace in others):
+                continue
+            neighbour = f" with {others[namespace]}" if namespace in others else ""
+            report(
+                f"{gateway}: shares the namespace {namespace}{neighbour}, where whoever may create pods reads the "
+                "gateways' keys. Give it a namespace of its own: write metadata.namespace: tailscale.",
+                gateway.urn,
+            )
 
 
 def hub_opens_listed_ports(args: StackValidationArgs, report: Report) -> None:

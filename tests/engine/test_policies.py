@@ -10,13 +10,14 @@ import pytest
 from pulumi_command import local
 
 from lab.engine_files import EngineError
-from policy.rules.known import ADDRESS_MAP, GCP_FIREWALL
+from policy.rules.known import ADDRESS_MAP, GCP_FIREWALL, GPU_REGION
 from tests.engine.bench import Bench
 from tests.engine.policy_bench import Declared, PolicyBench
 
 pytestmark = pytest.mark.engine
 
 HUB = {"name": "hub", "nodeCidr": "10.0.0.0/24", "podCidr": "10.128.0.0/16"}
+WIREGUARD = {"protocol": "udp", "port": 41641, "source": "0.0.0.0/0"}
 GPU = {"name": "gpu", "nodeCidr": "10.1.0.0/24", "podCidr": "10.129.0.0/16"}
 
 
@@ -44,6 +45,18 @@ def test_a_firewall_that_keeps_wireguard_out_is_refused(policies: PolicyBench) -
     policies.passes(firewall)
     text = policies.refuses(lambda: firewall(sourceRanges=["10.0.0.0/8"]), "firewalls-open-udp-41641")
     assert "machines tagged tailspan-gateway: UDP 41641 is not open from 0.0.0.0/0" in text
+
+
+def region(gpus: int) -> None:
+    own = {"devices": 1, "podsPerNode": 110, "podAddressesPerNode": 256, "gatewayFirewall": [WIREGUARD]}
+    Declared(GPU_REGION, "gpu", {"name": "gpu", "gpus": gpus, "usdPerHour": gpus * 1.9, **own})
+
+
+def test_more_gpus_than_a_stack_agreed_on_are_refused(policies: PolicyBench) -> None:
+    policies.configure(gpus_within_ceiling={"max_gpus": 8})
+    policies.passes(lambda: region(8))
+    text = policies.refuses(lambda: region(16), "gpus-within-ceiling")
+    assert "the stack: 16 GPUs (region gpu 16), the ceiling is 8. Remove machines" in text
 
 
 def test_an_input_that_is_unknown_in_preview_fails_it(policies: PolicyBench) -> None:

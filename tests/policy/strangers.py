@@ -150,3 +150,18 @@ def association_of(machine: PolicyResource) -> PolicyResource:
 
 def interface(**props: Any) -> PolicyResource:
     return resource(AWS_INTERFACE, "eth0", {"subnetId": UNKNOWN, **props}, subnetId=[SUBNET])
+
+
+def on_interface(made: PolicyResource) -> PolicyResource:
+    """A router whose interface is a resource of its own, as those with a fixed address have it."""
+    props = {
+        "instanceType": "c6i.large",
+        "primaryNetworkInterface": {"networkInterfaceId": UNKNOWN},
+        "userData": SCRIPT,
+    }
+    return resource(AWS_INSTANCE, "router-1", props, primaryNetworkInterface=[made])
+
+
+def address_on(made: PolicyResource) -> PolicyResource:
+    props = {"domain": "vpc", "networkInterface": UNKNOWN}
+    return resource(AWS_EIP, "router-1-address", props, networkInterface=[made])

@@ -36,22 +36,20 @@ class Wire:
     def configure(self, **config: tuple[int, dict[str, Any]]) -> None:
         request = proto.ConfigureAnalyzerRequest(
             policyConfig={
-                name.replace("_", "-"): proto.PolicyConfig(enforcementLevel=level, properties=_struct(values))  # type: ignore[arg-type]
+                name.replace("_", "-"): proto.PolicyConfig(enforcementLevel=level, properties=struct(values))  # type: ignore[arg-type]
                 for name, (level, values) in config.items()
             }
         )
         self.host.Configure(request, _Context())
 
     def one(self, kind: str, name: str, inputs: dict[str, Any]) -> list[Any]:
-        request = proto.AnalyzeRequest(type=kind, urn=_urn(kind, name), name=name, properties=_struct(inputs))
+        request = proto.AnalyzeRequest(type=kind, urn=_urn(kind, name), name=name, properties=struct(inputs))
         return list(self.host.Analyze(request, None).diagnostics)
 
     def all(self, *resources: tuple[str, str, dict[str, Any]]) -> list[Any]:
         request = proto.AnalyzeStackRequest(
             resources=[
-                proto.AnalyzerResource(
-                    type=kind, urn=_urn(kind, name), name=name, properties=_struct(outputs)
-                )
+                proto.AnalyzerResource(type=kind, urn=_urn(kind, name), name=name, properties=struct(outputs))
                 for kind, name, outputs in resources
             ]
         )
@@ -62,7 +60,7 @@ def _urn(kind: str, name: str) -> str:
     return f"urn:pulumi:dev::tailspan::{kind}::{name}"
 
 
-def _struct(values: dict[str, Any]) -> Struct:
+def struct(values: dict[str, Any]) -> Struct:
     struct = Struct()
     struct.update(values)
     return struct

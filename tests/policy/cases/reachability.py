@@ -30,6 +30,7 @@ from tests.policy.strangers import (
     VPC,
     WIREGUARD,
     address_of,
+    address_on,
     association_of,
     aws_vm,
     egress,
@@ -37,7 +38,9 @@ from tests.policy.strangers import (
     gcp_vm,
     group,
     ingress,
+    interface,
     old_rule,
+    on_interface,
     prefix_list,
     rule,
 )
@@ -262,6 +265,7 @@ CASES = {
             case(aws_vm(subnet=PRIVATE, associatePublicIpAddress=True)),
             case(aws_vm(subnet=PRIVATE), address_of(aws_vm())),
             case(aws_vm(subnet=PRIVATE), association_of(aws_vm())),
+            case(on_interface(interface()), address_on(interface())),
             case(lab_machine(public=True)),
             case(lab_machine(public=False), lab_network("easy")),
             case(lab_machine(public=False, role="worker"), lab_network(None)),
@@ -284,8 +288,12 @@ CASES = {
         ],
     ),
     "gateways-may-forward": Cases(
-        passes=[case(gcp_vm(), aws_vm(), DATABASE, API_GATEWAY)],
+        passes=[
+            case(gcp_vm(), aws_vm(), DATABASE, API_GATEWAY),
+            case(on_interface(interface(sourceDestCheck=False))),
+        ],
         refuses=[
+            case(on_interface(interface()), said="Write sourceDestCheck: false on eth0."),
             case(gcp_vm(canIpForward=None), said="Write canIpForward: true."),
             case(
                 gcp_vm("tailscale-router", canIpForward=False, metadataStartupScript=None),

@@ -6,7 +6,7 @@ from typing import Any
 
 from pulumi_policy import PolicyResource
 
-from tests.policy.judge import Cases, case, resource
+from tests.policy.judge import UNKNOWN, Cases, case, resource
 from tests.policy.policy_files import POLICY, grants, policy_file, routes
 from tests.policy.workloads import ADDRESSES, DAEMON_SET, FLAGS, HUB, POD, ROUTES, daemon_set, machine
 
@@ -142,6 +142,10 @@ CASES = {
     "gateways-live-apart": Cases(
         passes=[case(daemon_set(), workload("kube-system"), machine())],
         refuses=[
+            case(
+                daemon_set("a", (("metadata", "namespace"), UNKNOWN)),
+                said="DaemonSet ?/a (kubernetes:apps/v1:DaemonSet a): could not be judged, input metadata.namespace",
+            ),
             case(
                 daemon_set("a", (("metadata", "namespace"), "kube-system")),
                 said="shares the namespace kube-system, where",
