@@ -1,4 +1,4 @@
-"""`python -m tools engine|lab|lint|where|clean|docs`: make the pinned toolchain, or say where it is; write documents."""
+"""`python -m tools engine|lab|lint|where|clean|docs`: the pinned toolchain, made or found; generated documents."""
 
 from __future__ import annotations
 
