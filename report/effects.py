@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from network.plan import NodePlan
 from report.events import Step
 from report.model import Effect
 from report.sides import Side
@@ -15,7 +16,7 @@ COMMANDS = ("command:local:Command", "command:remote:Command")
 
 SCRIPT = "its script runs again and restarts what changed of packet filter, containerd and kubelet; pods keep running"
 UNCLEAR = "depends on a value that only the update will know; if it comes out the same, nothing happens"
-TUNNEL = "; as a gateway also Tailscale, if its settings changed: what crosses regions through it then pauses"
+TUNNEL = "; also Tailscale, if its settings changed: what crosses regions through it then pauses"
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,13 @@ class Sides:
     removed: frozenset[str]  # machines that go with all that is on them
 
     def gateway(self, machine: str) -> bool:
-        return any(
-            machine in side.nodes and side.nodes[machine].role == "gateway"
-            for side in (self.before, self.after)
-        )
+        return any(node.role == "gateway" for node in self._of(machine))
+
+    def device(self, machine: str) -> bool:
+        return any(node.device for node in self._of(machine))
+
+    def _of(self, machine: str) -> list[NodePlan]:
+        return [side.nodes[machine] for side in (self.before, self.after) if machine in side.nodes]
 
 
 Rule = Callable[[Step, Sides], Effect | None]
@@ -76,8 +80,10 @@ def _join(step: Step, sides: Sides) -> Effect | None:
     sentence = "its pods are drained and its node is deleted from the cluster"
     if machine in sides.removed:
         sentence += ", the machine is removed with what is on its disk"
+    if sides.device(machine):
+        sentence += "; its tailnet device goes"
     if sides.gateway(machine):
-        sentence += "; its tailnet device goes, and its region's other gateways carry on"
+        sentence += ", and its region's other gateways carry on"
     return _effect("drains", step, sentence, machine)
 
 
@@ -90,7 +96,7 @@ def _script(step: Step, sides: Sides) -> Effect | None:
         # A machine that is removed needs no farewell (components/nodes.py: deleted_with).
         gone = machine in sides.removed
         return None if gone else _effect("drains", step, "what tailspan wrote on it is wiped", machine)
-    return _effect("restarts", step, SCRIPT + (TUNNEL if sides.gateway(machine) else ""), machine)
+    return _effect("restarts", step, SCRIPT + (TUNNEL if sides.device(machine) else ""), machine)
 
 
 def _rollout(step: Step, sides: Sides) -> Effect | None:

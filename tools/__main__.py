@@ -1,4 +1,4 @@
-"""`python -m tools engine|lab|lint|where|clean|docs`: the pinned toolchain made or found, and documents written."""
+"""`python -m tools engine|lab|lint|where|clean|docs`: the pinned toolchain, made or found; generated documents."""
 
 from __future__ import annotations
 
