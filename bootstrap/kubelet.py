@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -15,11 +14,6 @@ CLUSTER_DOMAIN = "cluster.local"
 MAX_PODS = 110
 # Addresses of a node's pod range that no pod gets: network, broadcast and the bridge.
 NOT_FOR_PODS = 3
-
-
-def pods_per_node(nodes: Iterable[NodePlan]) -> int:
-    """The most pods that each of some nodes may run: a pod without an address would wait on its node for ever."""
-    return min(MAX_PODS, min(node.pod_cidr.num_addresses for node in nodes) - NOT_FOR_PODS)
 
 
 def kubelet_config(plan: NetworkPlan) -> str:
@@ -49,9 +43,6 @@ def kubelet_config(plan: NetworkPlan) -> str:
         "failCgroupV1": False,
         "failSwapOn": False,
     }
-    pods = pods_per_node(node for region in plan.regions for node in region.nodes)
-    if pods < MAX_PODS:
-        config["maxPods"] = pods
     # The score is a number; YAML would quote its place-holder.
     return yaml.safe_dump(config, sort_keys=True).replace("'@OOM_SCORE_ADJ@'", "@OOM_SCORE_ADJ@")
 

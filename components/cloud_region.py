@@ -20,7 +20,7 @@ from components.cluster import (
 from components.dns import ClusterDns, region_dns
 from components.node_group import NodeGroup, NodeGroupArgs
 from components.nodes import NodeFactory, connector_of, run_script
-from components.region import RegionArgs, connectors, machine_firewalls, region_inputs
+from components.region import RegionArgs, machine_firewalls, region_inputs
 from components.secrets import secret
 from components.subnet_router import SubnetRouter, SubnetRouterArgs
 from network.plan import NodePlan
@@ -37,9 +37,7 @@ class CloudRegion(pulumi.ComponentResource):
     ready: tuple[pulumi.Resource, ...]
 
     def __init__(self, name: str, args: RegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(
-            "tailspan:components:CloudRegion", name, region_inputs(args.plan) | connectors(args), opts
-        )
+        super().__init__("tailspan:components:CloudRegion", name, region_inputs(args), opts)
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)

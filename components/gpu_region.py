@@ -9,7 +9,7 @@ import pulumi
 from components.cluster import ClusterAccess
 from components.dns import region_dns
 from components.nodes import NodeFactory
-from components.region import RegionArgs, connectors, machine_firewalls, region_inputs
+from components.region import RegionArgs, machine_firewalls, region_inputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class GpuProviderRegion(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: GpuProviderRegionArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        inputs = region_inputs(args.plan) | connectors(args)
+        inputs = region_inputs(args)
         super().__init__("tailspan:components:GpuProviderRegion", name, inputs, opts)
         child = pulumi.ResourceOptions(parent=self)
         place = args.place(child)

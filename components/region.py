@@ -11,7 +11,6 @@ import pulumi
 
 from bootstrap.connector import connector_pod, has_connector
 from bootstrap.kubeadm import API_PORT
-from bootstrap.kubelet import pods_per_node
 from bootstrap.script import Cluster
 from components.tailnet import Tailnet, hostnames
 from config.schema import AccessConfig, FirewallRule
@@ -34,29 +33,34 @@ class RegionArgs:
     access: AccessConfig
 
 
-def region_inputs(region: RegionPlan) -> dict[str, Any]:
+def region_inputs(args: RegionArgs) -> dict[str, Any]:
     """What a region says of itself to policies, also where its provider has no firewall resource."""
+    region = args.plan
     # A reason why nobody can dial its gateways; the policies ask for an opening otherwise.
     reason = {"noInbound": region.no_inbound} if region.no_inbound else {}
-    return reason | {
-        "name": region.name,
-        "mode": region.mode,
-        "nodeCidr": str(region.node_cidr),
-        "podCidr": str(region.pod_cidr),
-        "gatewayFirewall": [
-            {"protocol": rule.protocol, "port": rule.port, "source": str(rule.source)}
-            for rule in region.gateway_firewall
-        ],
-        # What ceilings are judged by (policy/rules/limits.py).
-        "devices": len(region.devices),
-        "gpus": sum(node.gpu.count for node in region.nodes if node.gpu),
-        "usdPerHour": region.usd_per_hour,
-        "podsPerNode": pods_per_node(region.nodes),
-        "podAddressesPerNode": min(node.pod_cidr.num_addresses for node in region.nodes),
-    }
+    return (
+        reason
+        | _connectors(args)
+        | {
+            "name": region.name,
+            "mode": region.mode,
+            "nodeCidr": str(region.node_cidr),
+            "podCidr": str(region.pod_cidr),
+            "gatewayFirewall": [
+                {"protocol": rule.protocol, "port": rule.port, "source": str(rule.source)}
+                for rule in region.gateway_firewall
+            ],
+            # What ceilings are judged by (policy/rules/limits.py).
+            "devices": len(region.devices),
+            "gpus": sum(node.gpu.count for node in region.nodes if node.gpu),
+            "usdPerHour": region.usd_per_hour,
+            "podsPerNode": args.cluster.plan.max_pods,
+            "podAddressesPerNode": min(node.pod_cidr.num_addresses for node in region.nodes),
+        }
+    )
 
 
-def connectors(args: RegionArgs) -> dict[str, Any]:
+def _connectors(args: RegionArgs) -> dict[str, Any]:
     """
     The manifests that the machines' scripts write, for a region that has any. Scripts hold secrets that a first preview
     does not know yet; declared here, the manifests are seen by policies and reviewers before there is a machine.

@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from pulumi_policy import PolicyProviderResource, PolicyResource
 
 from bootstrap.connector import routes
 from config.schema import StackConfig
 from network.plan import plan_network
 from policy.rules import RULES
 from policy.rules.gateways import stack_of
-from policy.rules.inputs import SecretText
 from policy.rules.texts import workload_documents
 from tests.components.deploy import deployed
-from tests.components.recording import Recording, Resource, Secret
+from tests.components.judged import resources_of
 from tests.components.stacks import elsewhere, private_api, with_west
-from tests.policy.judge import judge, resource
+from tests.policy.judge import judge
 from tests.stacks import STACK_FILES, stack_data
-
-
-def marked(value: Any, *, secret: bool = False) -> Any:
-    """An input as the pack's server reads it from the engine."""
-    if isinstance(value, Secret):
-        return marked(value.value, secret=True)
-    if isinstance(value, dict):
-        return {key: marked(inner, secret=secret) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [marked(inner, secret=secret) for inner in value]
-    return SecretText(value) if secret and isinstance(value, str) else value
-
-
-def resources_of(recording: Recording) -> list[PolicyResource]:
-    return [_resource(recording, item) for item in recording.resources.values()]
-
-
-def _resource(recording: Recording, item: Resource) -> PolicyResource:
-    found = resource(item.type, item.name, marked(item.inputs))
-    found.urn = _urn(recording, item)
-    found.opts.protect = item.protect
-    if item.provider in recording.resources:
-        provider = recording[item.provider]
-        found.provider = PolicyProviderResource(provider.type, marked(provider.inputs), "", provider.name)
-    return found
-
-
-def _urn(recording: Recording, item: Resource) -> str:
-    """As the engine makes it: with the types of the components around it."""
-    types = [item.type]
-    while item.parent in recording.resources:
-        item = recording[item.parent]
-        types.insert(0, item.type)
-    return f"urn:pulumi:dev::tailspan::{'$'.join(types)}::{item.name}"
-
 
 # On machines that exist already the firewall is declared: it is not ours.
 OPEN = [{"protocol": "udp", "port": 41641, "source": "0.0.0.0/0"}]
@@ -80,7 +41,7 @@ def test_what_tailspan_builds_passes_every_rule(name: str, preview: bool) -> Non
 def test_every_gateway_of_the_plan_is_seen_with_its_routes(name: str, preview: bool) -> None:
     """The control: rules that found no gateway would pass everything."""
     regions = plan_network(STACKS[name]).regions
-    planned = sorted(routes(node) for region in regions for node in region.gateways)
+    planned = sorted(routes(node) for region in regions for node in region.devices)
     gateways = stack_of(resources_of(deployed(STACKS[name], preview=preview))).gateways
     assert sorted(str(each.text) for gateway in gateways for each in gateway.routes) == planned
 

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pulumi_policy import Policy, ResourceValidationPolicy, StackValidationPolicy
 
 from config.problems import stack_problems
 from config.schema import StackConfig
 from network.plan import NetworkPlanError, plan_network
 from policy.rules import RULES
 from tests.components.deploy import deploy
-from tests.components.recording import Secret
-from tests.policy.judge import on_resource, on_stack, resource
+from tests.components.judged import resources_of
+from tests.policy.judge import judge
 from tests.stacks import STACK_FILES, put, stack_data
 
 HERE = Path(__file__).parent
@@ -73,24 +72,6 @@ def ends(data: Any) -> list[End]:
 @cache
 def _judged(config: StackConfig) -> list[End]:
     """The verdict of every policy on what the program asks for in a preview."""
-    recorded = [
-        (item.type, item.name, _open(item.inputs)) for item in deploy(config, preview=True).resources.values()
-    ]
-    found = [End(rule.name, tuple(_said(rule, recorded))) for rule in RULES]
+    resources = resources_of(deploy(config, preview=True))
+    found = [End(rule.name, tuple(judge(rule, *resources))) for rule in RULES]
     return [end for end in found if end.lines]
-
-
-def _said(rule: Policy, recorded: list[tuple[str, str, dict[str, Any]]]) -> list[str]:
-    if isinstance(rule, StackValidationPolicy):
-        return on_stack(rule, *(resource(*item) for item in recorded))
-    assert isinstance(rule, ResourceValidationPolicy)
-    return [line for item in recorded for line in on_resource(rule, *item)]
-
-
-def _open(value: Any) -> Any:
-    """Inputs as a policy gets them: a secret is its plain value."""
-    if isinstance(value, Secret):
-        return _open(value.value)
-    if isinstance(value, dict):
-        return {key: _open(inner) for key, inner in value.items()}
-    return [_open(inner) for inner in value] if isinstance(value, list) else value

@@ -70,7 +70,7 @@ def test_a_machine_of_a_group_gets_the_files_of_a_single_one(node: NodePlan) -> 
 
 
 def test_a_machine_knows_its_name_before_the_script_begins() -> None:
-    assert values_in(sent_to(NODES[2]), "NODE_NAME", "ROLE") == {"NODE_NAME": "hub-cpu-3", "ROLE": "worker"}
+    assert values_in(sent_to(NODES[2]), "NODE_NAME", "DEVICE") == {"NODE_NAME": "hub-cpu-3", "DEVICE": "no"}
 
 
 def test_no_blank_is_left_on_a_machine_and_no_value_in_the_shared_script() -> None:

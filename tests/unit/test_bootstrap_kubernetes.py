@@ -100,13 +100,6 @@ def test_the_kubelet_asks_the_clusters_dns() -> None:
     assert kubelet()["clusterDNS"] == ["10.96.0.10"]
 
 
-def test_a_kubelet_runs_no_more_pods_than_its_node_has_addresses_for() -> None:
-    assert "maxPods" not in kubelet()
-    small = stack(("kubernetes.node_pod_prefix", 28), ("regions.1.pod_cidr", "10.131.0.0/20"))
-    config = yaml.safe_load(kubelet_config(plan_network(small)).replace("@OOM_SCORE_ADJ@", "-999"))
-    assert config["maxPods"] == 16 - 3
-
-
 def test_the_kubelet_is_known_by_its_planned_name_and_address_and_always_comes_back() -> None:
     unit = kubelet_unit(WORKER)
     assert "--hostname-override=gpu-c --node-ip=10.1.0.12" in unit
