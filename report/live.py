@@ -76,7 +76,13 @@ def stack_name(stack: str) -> str:
 
 def _pulumi(command: list[str], root: Path) -> subprocess.CompletedProcess[str]:
     # A plugin on PATH would shadow the official one, whatever its version.
-    environment = {**os.environ, "PULUMI_IGNORE_AMBIENT_PLUGINS": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    environment = {
+        **os.environ,
+        "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Hides the flag --event-log otherwise; the Automation API sets it, too.
+        "PULUMI_DEBUG_COMMANDS": "true",
+    }
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
