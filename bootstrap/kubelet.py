@@ -10,10 +10,6 @@ from bootstrap.images import Images
 from network.plan import NetworkPlan, NodePlan
 
 CLUSTER_DOMAIN = "cluster.local"
-# The kubelet's own default (kubernetes.io: KubeletConfiguration, maxPods).
-MAX_PODS = 110
-# Addresses of a node's pod range that no pod gets: network, broadcast and the bridge.
-NOT_FOR_PODS = 3
 
 
 def kubelet_config(plan: NetworkPlan) -> str:
