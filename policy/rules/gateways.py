@@ -215,6 +215,11 @@ def stack_of(resources: Sequence[PolicyResource]) -> Stack:
     return _last[0]
 
 
+def forget() -> None:
+    """Messages of the engine that outlive the judgement end the process with a fault: protobuf is gone before them."""
+    _last.clear()
+
+
 def _inputs(resources: Sequence[PolicyResource]) -> Iterator[Any]:
     return (resource.props for resource in resources)
 

@@ -26,6 +26,7 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
+from .gateways import forget
 from .reading import Inputs
 from .settings import settings_problems
 
@@ -55,8 +56,11 @@ class RuleHost(sdk._PolicyAnalyzerServicer):
     def AnalyzeStack(self, request: Any, _context: Any) -> Any:
         response = proto.AnalyzeResponse()
         resources = self._resources(request)
-        for rule, report in self._enforced(StackValidationPolicy, response):
-            rule.validate(StackValidationArgs(resources, self._get_policy_config(rule.name)), report)
+        try:
+            for rule, report in self._enforced(StackValidationPolicy, response):
+                rule.validate(StackValidationArgs(resources, self._get_policy_config(rule.name)), report)
+        finally:
+            forget()
         return response
 
     def Configure(self, request: Any, context: Any) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from policy.rules.rule import Report, Setting, resource_rule, stack_rule
 from tests.policy.judge import UNKNOWN
 from tests.policy.wire import Refused, Wire, secret
 
+ROOT = Path(__file__).resolve().parents[2]
 KIND = "aws:ec2/securityGroup:SecurityGroup"
 
 
@@ -108,3 +112,18 @@ def test_settings_that_no_rule_has_are_refused_with_those_that_exist(
     with pytest.raises(Refused) as refused:
         Wire(ONE, MANY).configure(**config)
     assert str(refused.value) == line
+
+
+def test_a_process_that_judged_a_stack_ends_without_a_fault() -> None:
+    """What the engine sent and was kept in a module crashed the process when Python took itself down."""
+    program = """
+from policy.rules import RULES
+from tests.policy.wire import Wire
+wire = Wire(*RULES)
+wire.one("aws:ec2/vpc:Vpc", "main", {"cidrBlock": "10.0.0.0/16"})
+wire.all(("aws:ec2/vpc:Vpc", "main", {"cidrBlock": "10.0.0.0/16"}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
