@@ -2,7 +2,9 @@
 # `make preview` and `make test-fast` need neither root nor an account.
 PYTHON := .venv/bin/python
 STACK ?= dev
-.PHONY: up down status check figures shell preview test test-fast lint clean setup setup-dev
+# Some environments forbid Python to keep what it has compiled; every preview would then begin with half a second of that.
+export PYTHONDONTWRITEBYTECODE :=
+.PHONY: up down status check figures shell preview bench-preview test test-fast lint clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -27,6 +29,10 @@ shell: setup
 preview: setup
 	$(PYTHON) -m tools engine
 	$(PYTHON) -m lab preview $(STACK)
+
+bench-preview: setup-dev
+	$(PYTHON) -m tools engine
+	@$(PYTHON) -m tests.engine.preview_bench $(ARGS)
 
 test-fast: setup-dev
 	$(PYTHON) -m pytest tests/unit tests/components tests/policy
