@@ -4,7 +4,10 @@ PYTHON := .venv/bin/python
 STACK ?= dev
 # In the environment, not in the commands' text: a branch's name is no shell command.
 export STACK BASE REPORT
-.PHONY: up down status check figures shell preview preview-live test test-fast fuzz lint lint-workflows docs clean setup setup-dev
+# Some environments forbid Python to keep what it has compiled; every preview would then begin with half a second of that.
+export PYTHONDONTWRITEBYTECODE :=
+.PHONY: up down status check figures shell preview preview-live bench-preview test test-fast fuzz lint lint-workflows docs \
+  clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -33,6 +36,10 @@ preview: setup
 # Against the stack as it runs, with the official pulumi on PATH and access to its backend.
 preview-live: setup
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m report "$$STACK" "$$REPORT"
+
+bench-preview: setup-dev
+	$(PYTHON) -m tools engine
+	@$(PYTHON) -m tests.engine.preview_bench $(ARGS)
 
 test-fast: setup-dev
 	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus

@@ -9,6 +9,7 @@ import pulumi_kubernetes as kubernetes
 
 from bootstrap.gateway import NAMESPACE as GATEWAY_NAMESPACE
 from bootstrap.script import control_plane_script
+from components import kube
 from components.cilium import cilium_release
 from components.cluster import (
     ClusterAccess,
@@ -49,7 +50,7 @@ class CloudRegion(pulumi.ComponentResource):
         joins = self._join_nodes(machines)
         # A group with a dead machine in it must not keep the region's gateways from starting.
         groups = self._node_groups()
-        namespace = kubernetes.core.v1.Namespace(
+        namespace = kube.Namespace(
             "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
         )
         # With mode: per-node every machine is its own way out, there are no gateways to wait for.

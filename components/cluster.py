@@ -12,6 +12,7 @@ import yaml
 from pulumi_command import local
 
 from bootstrap.kubeadm import API_PORT
+from components import kube
 from components.secrets import secret
 
 
@@ -67,7 +68,7 @@ def node_admission(provider: kubernetes.Provider, parent: pulumi.Resource) -> li
         ),
     }
     return [
-        kubernetes.rbac.v1.ClusterRoleBinding(
+        kube.ClusterRoleBinding(
             name.replace(":", "-"),
             metadata={"name": name},
             role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},

@@ -9,6 +9,7 @@ import pulumi_kubernetes as kubernetes
 
 from bootstrap.images import Images
 from bootstrap.kubelet import CLUSTER_DOMAIN
+from components import kube
 from network.plan import NetworkPlan, RegionPlan
 
 NAMESPACE = "kube-system"
@@ -53,9 +54,9 @@ class ClusterDns(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tailspan:components:ClusterDns", name, None, opts)
         child = pulumi.ResourceOptions(parent=self, provider=provider)
-        kubernetes.core.v1.ServiceAccount(f"{name}-account", metadata=_metadata("coredns"), opts=child)
+        kube.ServiceAccount(f"{name}-account", metadata=_metadata("coredns"), opts=child)
         reads = {"verbs": ["list", "watch"]}
-        kubernetes.rbac.v1.ClusterRole(
+        kube.ClusterRole(
             f"{name}-role",
             metadata={"name": "system:coredns"},
             rules=[
@@ -64,7 +65,7 @@ class ClusterDns(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        kubernetes.rbac.v1.ClusterRoleBinding(
+        kube.ClusterRoleBinding(
             f"{name}-binding",
             metadata={"name": "system:coredns"},
             role_ref={
@@ -75,11 +76,11 @@ class ClusterDns(pulumi.ComponentResource):
             subjects=[{"kind": "ServiceAccount", "name": "coredns", "namespace": NAMESPACE}],
             opts=child,
         )
-        kubernetes.core.v1.ConfigMap(
+        kube.ConfigMap(
             f"{name}-config", metadata=_metadata("coredns"), data={"Corefile": COREFILE}, opts=child
         )
         ports = [("dns", "UDP", 53), ("dns-tcp", "TCP", 53), ("metrics", "TCP", 9153)]
-        kubernetes.core.v1.Service(
+        kube.Service(
             f"{name}-service",
             # It has no endpoints until a region's pods run, and those come after it.
             metadata=_metadata("kube-dns") | {"annotations": {"pulumi.com/skipAwait": "true"}},
@@ -103,11 +104,11 @@ def region_dns(
     *,
     parent: pulumi.Resource,
     after: list[pulumi.Resource],
-) -> kubernetes.apps.v1.Deployment:
+) -> kube.Deployment:
     """A region's CoreDNS: two pods where there are two machines for them."""
     labels = LABELS | {"tailspan.dev/region": region.name}
     candidates = [node for node in region.nodes if node.role != "control-plane"]
-    return kubernetes.apps.v1.Deployment(
+    return kube.Deployment(
         f"{region.name}-dns",
         metadata=_metadata(f"coredns-{region.name}")
         | {"annotations": {"pulumi.com/timeoutSeconds": str(ROLLOUT_SECONDS)}},

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from bootstrap.connector import routes
 from bootstrap.gateway import CA_DIRECTORY, as_env, container, environment, pod_settings
 from bootstrap.images import Images
+from components import kube
 from components.tailnet import Tailnet
 from network.plan import RegionPlan
 
@@ -51,10 +51,10 @@ class SubnetRouter(pulumi.ComponentResource):
         config = {"tailscale-ca": args.tailnet.ca or ""} | {
             node.name: routes(node) for node in args.region.gateways
         }
-        config_map = kubernetes.core.v1.ConfigMap(
+        config_map = kube.ConfigMap(
             f"{name}-config", metadata=self._metadata(f"{NAME}-config"), data=config, opts=child
         )
-        kubernetes.apps.v1.DaemonSet(
+        kube.DaemonSet(
             f"{name}-daemonset",
             metadata=self._metadata(NAME)
             | {"annotations": {"pulumi.com/timeoutSeconds": str(ROLLOUT_SECONDS)}},
@@ -67,12 +67,12 @@ class SubnetRouter(pulumi.ComponentResource):
         return {"name": name, "namespace": self._args.namespace, "labels": {"app": NAME}}
 
     def _secrets(self, name: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
-        keys = kubernetes.core.v1.Secret(
+        keys = kube.Secret(
             f"{name}-keys", metadata=self._metadata(f"{NAME}-keys"), string_data=self._args.keys, opts=opts
         )
         # containerboot keeps the device's identity here. Declared, because a right to create cannot be bound to a name.
         states = [
-            kubernetes.core.v1.Secret(
+            kube.Secret(
                 f"{node.name}-state",
                 metadata=self._metadata(f"{NAME}-{node.name}"),
                 opts=pulumi.ResourceOptions.merge(
@@ -86,8 +86,8 @@ class SubnetRouter(pulumi.ComponentResource):
 
     def _account(self, name: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
         metadata = self._metadata(NAME)
-        account = kubernetes.core.v1.ServiceAccount(f"{name}-account", metadata=metadata, opts=opts)
-        role = kubernetes.rbac.v1.Role(
+        account = kube.ServiceAccount(f"{name}-account", metadata=metadata, opts=opts)
+        role = kube.Role(
             f"{name}-role",
             metadata=metadata,
             rules=[
@@ -101,7 +101,7 @@ class SubnetRouter(pulumi.ComponentResource):
             ],
             opts=opts,
         )
-        binding = kubernetes.rbac.v1.RoleBinding(
+        binding = kube.RoleBinding(
             f"{name}-binding",
             metadata=metadata,
             role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME},

@@ -35,7 +35,7 @@ PARALLEL = 32
 
 
 # What the program loads sooner or later, and what of it takes longest: loaded while the engine starts.
-WARM_UP = ("stack", "pulumi_kubernetes.core.v1", "pulumi_kubernetes.apps.v1", "pulumi_kubernetes.rbac.v1")
+WARM_UP = ("stack", "pulumi_kubernetes.provider")
 _warming: list[threading.Thread] = []
 
 

@@ -101,7 +101,7 @@ def settle_pending(files: Files, stack: Stack, console: Console) -> None:
         console.print(
             f"An earlier run was cut off while {operation['type']} {name}: doing it again.", highlight=False
         )
-        recorded = next(
+        recorded: dict[str, Any] = next(
             (kept for kept in latest.get("resources") or [] if kept["urn"] == resource["urn"]), {}
         )
         if half_made := half_made_machines(operation, recorded):

@@ -54,4 +54,8 @@ fi
 echo "installing the Python packages of uv.lock into .venv"
 # --inexact: packages of the developers' group, if someone installed it, are left alone.
 "$home/uv/bin/uv" sync --frozen --inexact --quiet --no-progress "$groups" --no-python-downloads --python "$python"
+# Once and not at every start, of which a preview has seven. Without the clouds' SDKs, each as large as all the rest:
+# who uses one loads, and so compiles, a small part of it.
+.venv/bin/python -m compileall -q -j 0 -x 'pulumi_(aws|gcp)/|mypy|debugpy|/tests?/' .venv/lib/python*/site-packages \
+    >/dev/null 2>&1 || true
 echo "$wanted $groups" >"$stamp"

@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 
 from lab import engine
+from lab.cli import end
 from lab.engine_files import API_KEY, Files
 from tests.stacks import HOST_KEY, ROOT, put, ssh_region, stack_data
 from tools import paths
@@ -230,7 +231,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         folder, program = options.one
-        raise SystemExit(0 if preview(Path(folder), program, not options.no_policies) else 1)
+        end(0 if preview(Path(folder), program, not options.no_policies) else 1)
     with suppress(PermissionError):
         os.nice(-5)
     cases = [case for case in CASES if options.only in case.name]

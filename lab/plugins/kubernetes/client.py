@@ -9,9 +9,6 @@ import threading
 from functools import lru_cache
 from typing import Any
 
-import urllib3
-import yaml
-
 from lab.plugins.base import Call, PluginError
 
 FIELD_MANAGER = "pulumi-kubernetes"
@@ -67,6 +64,7 @@ class Cluster:
         content_type: str = "application/json",
     ) -> dict[str, Any] | None:
         from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
 
         for attempt in range(1, TRIES + 1):
             try:
@@ -87,7 +85,7 @@ class Cluster:
                 # Starting or overloaded; the rest is a verdict (500: a field that it does not know).
                 if problem.status not in (429, 502, 503, 504) or attempt == TRIES:
                     raise ApiRefused(_message(problem), problem.status or 0) from None
-            except (urllib3.exceptions.HTTPError, OSError) as problem:
+            except (HTTPError, OSError) as problem:
                 if attempt == TRIES:
                     raise ClusterUnreachable(
                         f"the cluster at {self.server} does not answer ({attempt} tries): {_root(problem)}"
@@ -100,6 +98,7 @@ class Cluster:
 
 @lru_cache(maxsize=8)
 def _api_client(kubeconfig: str, context: str) -> Any:
+    import yaml
     from kubernetes.config import kube_config
 
     new_client: Any = kube_config.new_client_from_config_dict

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from lab.plugins.base import Properties
 from lab.plugins.schema import Record
 
@@ -36,13 +34,12 @@ def another_cluster(old: Properties, new: Properties) -> bool:
 
 
 def _authority(config: Properties) -> str:
+    # Not at the top: a preview of a cluster that is yet to be made has no kubeconfig to read.
+    import yaml
+
     try:
-        return str(
-            current_cluster(yaml.safe_load(str(config.get("kubeconfig") or ""))).get(
-                "certificate-authority-data"
-            )
-            or ""
-        )
+        parsed = yaml.safe_load(str(config.get("kubeconfig") or ""))
+        return str(current_cluster(parsed).get("certificate-authority-data") or "")
     except (yaml.YAMLError, LookupError, TypeError, AttributeError):
         return ""
 

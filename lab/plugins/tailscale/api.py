@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
-import urllib.error
-import urllib.request
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.plugins.base import Call, PluginError
+
+if TYPE_CHECKING:
+    import ssl
+    from urllib.error import HTTPError
 
 CA_VARIABLES = ("TAILSPAN_TAILNET_CA_FILE", "SSL_CERT_FILE")
 TRIES = 5
@@ -25,6 +26,11 @@ class ApiError(PluginError):
 
 
 def request(call: Call, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    # Not at the top: a preview asks nobody, and loading these is a third of the plugin's start.
+    import ssl
+    import urllib.error
+    import urllib.request
+
     base, key = str(call.config.get("baseUrl") or "").rstrip("/"), str(call.config.get("apiKey") or "")
     if not base or not key:
         raise PluginError("provider tailscale: needs baseUrl (the control server) and apiKey")
@@ -59,6 +65,8 @@ def request(call: Call, method: str, path: str, body: dict[str, Any] | None = No
 
 
 def _tls_context() -> ssl.SSLContext:
+    import ssl
+
     context = ssl.create_default_context()
     for name in CA_VARIABLES:
         if os.environ.get(name):
@@ -66,7 +74,7 @@ def _tls_context() -> ssl.SSLContext:
     return context
 
 
-def _refused(problem: urllib.error.HTTPError, method: str, path: str) -> ApiError:
+def _refused(problem: HTTPError, method: str, path: str) -> ApiError:
     text = problem.read().decode(errors="replace").strip()
     with suppress(ValueError, AttributeError):
         text = str(json.loads(text).get("message") or text)
