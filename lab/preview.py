@@ -50,7 +50,7 @@ def against_state(stack: str) -> Report:
     """Against the lab if the stack is up in it, else against nothing."""
     files = Files.of_lab(stack)
     if readable(files) and files.is_up():
-        return _run(files, "lab", _running(files), RUNNING)
+        return _run(files, "lab", running_side(files), RUNNING)
     return _run(Files.of_preview(stack), "offline", NOTHING, NEW)
 
 
@@ -91,7 +91,7 @@ def _run(files: Files, mode: Mode, before: Side, compared_with: str, verb: str =
     )
 
 
-def _running(files: Files) -> Side:
+def running_side(files: Files) -> Side:
     """What the last `up` was given, from the outputs in the state."""
     resources = files.latest().get("resources") or []
     outputs = next(

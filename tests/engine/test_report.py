@@ -12,10 +12,11 @@ from syrupy.assertion import SnapshotAssertion
 
 from lab.engine_files import Files
 from lab.plugins.rehearsal import rehearsed_stdout
-from lab.preview import against_rehearsal
+from lab.preview import against_rehearsal, running_side
 from lab.rehearsal import Base, rehearsed
 from report.markdown import markdown
 from report.model import Report
+from report.sides import side_of_text
 from tests.engine.bench import DEV, stack_file
 from tests.stacks import ROOT, put, stack_data
 
@@ -97,3 +98,7 @@ def test_no_secret_is_in_a_report(stage: Files) -> None:
         "0" * 64,
     ):
         assert secret not in whole
+
+
+def test_a_running_stack_says_what_it_was_made_from(stage: Files) -> None:
+    assert running_side(stage).plan == side_of_text(DEV, "Pulumi.dev.yaml").plan
