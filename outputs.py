@@ -184,6 +184,12 @@ def _moved_nodes(region: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
                 f"machine {node['name']}: it runs as {node['node_ip']} with pods in {node['pod_cidr']}, the stack "
                 f"file makes it {moved['node_ip']} with {moved['pod_cidr']}: give the machine a new name instead"
             )
+        elif moved and node["role"] == "gateway" and moved["role"] == "worker":
+            # Its device would stay in the tailnet, and a device that is gone black-holes what it owned there.
+            found.append(
+                f"machine {node['name']}: it is a gateway of the tailnet, the stack file makes it a plain node: remove "
+                "the machine, run `pulumi up`, then add it again without gateway: true"
+            )
         elif moved and moved.get("group") and "group" not in node:
             # Until then every node of a group had resources of its own, whose deletion would take the new ones along.
             found.append(

@@ -65,6 +65,13 @@ def test_the_control_plane_keeps_its_address() -> None:
     ]
 
 
+def test_a_gateway_does_not_become_a_plain_node_where_it_is() -> None:
+    (said,) = refusals(("regions.1.machines.1.gateway", False))
+    assert said.startswith("machine gpu-b: it is a gateway of the tailnet")
+    assert "remove the machine" in said
+    assert refusals(("regions.1.machines.2.gateway", True)) == []
+
+
 def test_the_control_plane_keeps_its_machine() -> None:
     without = [RUNNING[0] | {"nodes": RUNNING[0]["nodes"][1:]}, RUNNING[1]]
     assert "machine hub-cp-1: it runs the control plane" in moved_addresses(RUNNING, without)[0]
