@@ -6,8 +6,8 @@ STACK ?= dev
 export STACK BASE REPORT
 # Some environments forbid Python to keep what it has compiled; every preview would then begin with half a second of that.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: up down status check figures shell preview preview-live bench-preview test test-fast fuzz lint lint-workflows docs \
-  clean setup setup-dev
+.PHONY: up down status check figures shell preview preview-live bench-preview
+.PHONY: test test-fast fuzz lint lint-workflows docs clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab

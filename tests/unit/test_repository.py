@@ -34,8 +34,8 @@ def relative(path: Path) -> str:
 
 
 def make_targets() -> set[str]:
-    (line,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    return set(line.split())
+    lines = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return {target for line in lines for target in line.split()}
 
 
 def verbs(app: Any) -> set[str]:
