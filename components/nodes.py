@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-from pulumi_command import local, remote
 
 from bootstrap.cni import CNI_LABEL
 from bootstrap.script import Cluster, Join, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
-from components.secrets import secret
+from components.command import LocalCommand, RemoteCommand
 from components.tailnet import Tailnet, hostnames
 from network.plan import NodePlan, RegionPlan
 from providers.base import Machine
@@ -67,38 +66,32 @@ class NodeFactory:
     ) -> None:
         self._cluster = cluster
         self._access = access
-        self._tailnet = tailnet
         self._region = region
         self._parent = parent
+        # Secrets, and so is all that is made of them. Once for all machines: a preview waits for each output.
+        self._admission = pulumi.Output.all(access.ca, access.seed)
+        self._operator = pulumi.Output.all(access.kubeconfig, access.seed, tailnet.api())
 
-    def bootstrap(
-        self, machine: Machine, node: NodePlan, *, key: pulumi.Output[str] | None
-    ) -> remote.Command:
+    def bootstrap(self, machine: Machine, node: NodePlan, *, key: pulumi.Output[str] | None) -> RemoteCommand:
         """Send the machine its script. A `key` makes it a gateway with a connector of its own."""
-        script = secret(
-            pulumi.Output.all(self._access.ca, self._access.seed, key).apply(
-                lambda values: node_script(
-                    self._cluster,
-                    self._region,
-                    node,
-                    Join(
-                        ca=values[0],
-                        token=bootstrap_token(values[1], node),
-                        hostname=hostnames(node)[-1],
-                        key=values[2],
-                    ),
-                    connector=key is not None,
-                )
-            )
-        )
+        if key is None:
+            script = self._admission.apply(lambda known: self._script(node, known[0], known[1]))
+        else:
+            known = pulumi.Output.all(self._access.ca, self._access.seed, key)
+            script = known.apply(lambda values: self._script(node, *values))
         return run_script(machine, script, self._parent)
+
+    def _script(self, node: NodePlan, ca: str, seed: str, key: str | None = None) -> str:
+        token = bootstrap_token(seed, node)
+        join = Join(ca=ca, token=token, hostname=hostnames(node)[-1], key=key)
+        return node_script(self._cluster, self._region, node, join, connector=key is not None)
 
     def join(
         self, machine: Machine, node: NodePlan, *, device: bool, after: Sequence[pulumi.Resource]
-    ) -> local.Command:
+    ) -> LocalCommand:
         """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain and forget it."""
         *former, current = hostnames(node) if self._region.kind == "gpu" else (node.name,)
-        request = pulumi.Output.all(self._access.kubeconfig, self._access.seed, self._tailnet.api()).apply(
+        request = self._operator.apply(
             lambda values: json.dumps(
                 {
                     "kubeconfig": values[0],
@@ -112,15 +105,13 @@ class NodeFactory:
                 sort_keys=True,
             )
         )
-        return local.Command(
+        return LocalCommand(
             f"{node.name}-join",
             create="python -m ops v1 join",
             update="python -m ops v1 update",
             # The control plane's node goes with its machine: nobody would be left to drain it.
             delete=None if node.role == "control-plane" else "python -m ops v1 leave",
-            stdin=secret(request),
-            logging=local.Logging.STDERR,
-            add_previous_output_in_env=False,
+            stdin=request,
             opts=pulumi.ResourceOptions(parent=self._parent, depends_on=[*after, *self._access.ready]),
         )
 
@@ -139,20 +130,18 @@ def declared_node(node: NodePlan, region: RegionPlan, provider_id: str) -> dict[
 
 def run_script(
     machine: Machine, script: pulumi.Output[str], parent: pulumi.Resource, *, protect: bool = False
-) -> remote.Command:
+) -> RemoteCommand:
     """
     Run a node script as root. `update` is explicit, so a changed login or a rotated key runs the script again and
     never makes the node anew; a machine that goes away with all that is on it needs no farewell.
     """
-    return remote.Command(
+    return RemoteCommand(
         f"{machine.name}-bootstrap",
         connection=connection(machine.login),
         create=as_root(machine.login.user, "join"),
         update=as_root(machine.login.user, "join"),
         delete=as_root(machine.login.user, "leave"),
         stdin=script,
-        logging=remote.Logging.STDERR,
-        add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(
             parent=parent,
             additional_secret_outputs=["stdout"],

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-import pulumi
 from pulumi.automation import Stack
 from pulumi.automation.errors import CommandError
 from rich.console import Console
@@ -24,6 +23,7 @@ from rich.console import Console
 from lab.engine_cli import Mode, keep_no_logs, open_stack, set_secret, stack_outputs
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
 from lab.engine_recovery import mend_state, only_launcher, remove_stale_locks, settle_pending
+from lab.engine_sdk import quicken
 from lab.engine_view import View
 from tools import paths
 
@@ -84,7 +84,7 @@ class Session:
     def run(self, verb: str, *, planning: bool = False, **options: Any) -> bool:
         """Run one engine operation with progress; True if it went well. The report is printed."""
         view = View(self.console, planning=planning)
-        _no_debug_messages()
+        quicken(planning=planning)
         self._warm_up(verb)
         with self._alone(planning):
             if planning:
@@ -137,11 +137,6 @@ def _load_quietly() -> None:
             vars(importlib.import_module(name))
     except Exception:
         return  # the program's own run will report it
-
-
-def _no_debug_messages() -> None:
-    """The SDK sends five a resource, each a round trip that the program waits for; nobody reads them."""
-    pulumi.log.debug = lambda *_, **__: None
 
 
 def _last_words(problem: CommandError) -> str:
