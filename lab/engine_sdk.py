@@ -20,10 +20,10 @@ def quicken(*, planning: bool) -> None:
     # The SDK sends five messages a resource, each a round trip that the program waits for; nobody reads them.
     pulumi.log.debug = lambda *_, **__: None
     # At the program's end it waits for all outputs, and looks at every one again whenever one is done.
-    stack.asyncio = SimpleNamespace(**{**vars(asyncio), "wait": _wait_for_all})  # type: ignore[attr-defined]
+    setattr(stack, "asyncio", SimpleNamespace(**{**vars(asyncio), "wait": _wait_for_all}))  # noqa: B010
     if planning:
         # Where in the program each resource was made: a traceback for each, which no preview shows.
-        resource._get_stack_trace = source_pb2.StackTrace
+        setattr(resource, "_get_stack_trace", source_pb2.StackTrace)  # noqa: B010
 
 
 async def _wait_for_all(tasks: Any, *, return_when: str) -> Any:
