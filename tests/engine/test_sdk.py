@@ -43,7 +43,8 @@ def chain() -> None:
         return number
 
     for number in range(MANY):
-        pulumi.Output.from_input(later(number)).apply(lambda value: value + 1)
+        value: Any = later(number)
+        pulumi.Output.from_input(value).apply(lambda found: found + 1)
 
 
 def test_a_program_waits_once_for_its_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
