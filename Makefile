@@ -2,9 +2,12 @@
 # `make preview` and `make test-fast` need neither root nor an account.
 PYTHON := .venv/bin/python
 STACK ?= dev
+# In the environment, not in the commands' text: a branch's name is no shell command.
+export STACK BASE REPORT
 # Some environments forbid Python to keep what it has compiled; every preview would then begin with half a second of that.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: up down status check figures shell preview bench-preview test test-fast lint clean setup setup-dev
+.PHONY: up down status check figures shell preview preview-live bench-preview
+.PHONY: test test-fast fuzz lint lint-workflows docs clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -28,25 +31,43 @@ shell: setup
 
 preview: setup
 	$(PYTHON) -m tools engine
-	$(PYTHON) -m lab preview $(STACK)
+	@$(PYTHON) -m lab preview "$$STACK" --base "$$BASE" --report "$$REPORT"
+
+# Against the stack as it runs, with the official pulumi on PATH and access to its backend.
+preview-live: setup
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m report "$$STACK" "$$REPORT"
 
 bench-preview: setup-dev
 	$(PYTHON) -m tools engine
 	@$(PYTHON) -m tests.engine.preview_bench $(ARGS)
 
 test-fast: setup-dev
-	$(PYTHON) -m pytest tests/unit tests/components tests/policy
+	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus
 
 test: lint
 	$(PYTHON) -m tools engine
 	$(PYTHON) -m tools lab
-	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/engine tests/lab
+	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus tests/engine tests/lab
 
-lint: setup-dev
+# 20,000 generated stacks against a checker that shares no code with the plan; EXAMPLES=N for another number.
+EXAMPLES ?= 20000
+fuzz: setup-dev
+	TAILSPAN_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest tests/unit/test_plan_properties.py -s -o timeout=0
+
+docs: setup-dev
+	@$(PYTHON) -m tools docs
+	@$(PYTHON) -m policy.docs
+
+lint: setup-dev lint-workflows
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy .
 	.venv/bin/lint-imports
+
+# GitHub's workflows: their syntax and expressions, and what an attacker could do with them.
+lint-workflows: setup-dev
+	$(PYTHON) -m tools lint
+	.venv/bin/zizmor --offline --quiet .github/workflows
 
 clean: down
 	$(PYTHON) -m tools clean

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -10,6 +12,11 @@ import pulumi
 from components.secrets import secret
 from config.schema import KubernetesConfig
 from network.plan import NetworkPlan
+from network.prefixes import MAX_GATEWAYS
+from network.prices import usd_per_hour
+
+# As many as a region may have gateways.
+LINKED_PER_REGION = MAX_GATEWAYS
 
 if TYPE_CHECKING:
     from config.load import Settings
@@ -35,8 +42,20 @@ def stack_outputs(settings: Settings, stack: Stack) -> dict[str, Any]:
             "endpoint": settings.stack.kubernetes.endpoint,
         },
         "links": gateway_links(plan),
+        # None (and so absent) if a GPU has no price: a sum without it would be too low.
         "usd_per_hour": usd_per_hour(plan),
+        # What this cluster was made from; a later preview compares itself with it. It holds no secret.
+        "stack": without_order(settings.stack.model_dump(mode="json", exclude_none=True)),
     }
+
+
+def without_order(value: Any) -> Any:
+    """The same with every list sorted: no list of a stack file has a meaning in its order, so none may show."""
+    if isinstance(value, dict):
+        return {key: without_order(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return sorted(map(without_order, value), key=lambda item: json.dumps(item, sort_keys=True))
+    return value
 
 
 def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
@@ -45,6 +64,7 @@ def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
         {
             "name": region.name,
             "kind": region.kind,
+            "mode": region.mode,
             "node_cidr": str(region.node_cidr),
             "pod_cidr": str(region.pod_cidr),
             "reach": region.reach,
@@ -53,6 +73,7 @@ def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
                 {
                     "name": node.name,
                     "role": node.role,
+                    "device": node.device,
                     "node_ip": str(node.node_ip),
                     "pod_cidr": str(node.pod_cidr),
                     "advertise": [str(prefix) for prefix in node.advertise],
@@ -66,20 +87,16 @@ def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
 
 
 def gateway_links(plan: NetworkPlan) -> list[str]:
-    """The pairs of gateways between which a direct link is expected; `make check` looks at each."""
-    gateways = [gateway for region in plan.regions for gateway in region.gateways]
+    """
+    The pairs of devices between which a direct link is expected; `make check` looks at each. Gateways link to those of
+    other regions; of a per-node region its first machines do, and to each other: all pairs would be too many to list.
+    """
+    ends = [(region, node) for region in plan.regions for node in region.devices[:LINKED_PER_REGION]]
     return [
         f"{one.name}-{other.name}"
-        for index, one in enumerate(gateways)
-        for other in gateways[index + 1 :]
-        if one.region != other.region
+        for (home, one), (region, other) in combinations(ends, 2)
+        if home is not region or region.mode == "per-node"
     ]
-
-
-def usd_per_hour(plan: NetworkPlan) -> float:
-    """The price of the GPUs whose price the stack file states."""
-    gpus = (node.gpu for region in plan.regions for node in region.nodes)
-    return round(sum(gpu.usd_per_hour * gpu.count for gpu in gpus if gpu), 2)
 
 
 def refuse_moved_addresses(stack_name: str, plan: NetworkPlan, kubernetes: KubernetesConfig) -> None:
@@ -134,7 +151,7 @@ def moved_addresses(running: Sequence[Mapping[str, Any]], wanted: Sequence[Mappi
     """What differs between a running address map and a wanted one, among what may not; removed regions may go."""
     found: list[str] = []
     new = {region["name"]: region for region in wanted}
-    for region in running:
+    for region in ({"mode": "gateway"} | dict(region) for region in running):
         after = new.get(region["name"])
         if after is None:
             if region["kind"] == "cloud":
@@ -142,7 +159,7 @@ def moved_addresses(running: Sequence[Mapping[str, Any]], wanted: Sequence[Mappi
                     f"region {region['name']}: it holds the control plane and cannot be removed or renamed"
                 )
             continue
-        for field in ("kind", "node_cidr", "pod_cidr"):
+        for field in ("kind", "mode", "node_cidr", "pod_cidr"):
             if region[field] != after[field]:
                 found.append(
                     f"region {region['name']}: {field} is {region[field]} on its machines, "
@@ -166,6 +183,12 @@ def _moved_nodes(region: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
             found.append(
                 f"machine {node['name']}: it runs as {node['node_ip']} with pods in {node['pod_cidr']}, the stack "
                 f"file makes it {moved['node_ip']} with {moved['pod_cidr']}: give the machine a new name instead"
+            )
+        elif moved and node["role"] == "gateway" and moved["role"] == "worker":
+            # Its device would stay in the tailnet, and a device that is gone black-holes what it owned there.
+            found.append(
+                f"machine {node['name']}: it is a gateway of the tailnet, the stack file makes it a plain node: remove "
+                "the machine, run `pulumi up`, then add it again without gateway: true"
             )
         elif moved and moved.get("group") and "group" not in node:
             # Until then every node of a group had resources of its own, whose deletion would take the new ones along.

@@ -81,9 +81,7 @@ def build(settings: Settings) -> Stack:
     regions = tuple(
         GpuProviderRegion(
             region.name,
-            GpuProviderRegionArgs(
-                **vars(region_args(region.name)), access_to=hub.cluster, after=(hub.router, hub.dns)
-            ),
+            GpuProviderRegionArgs(**vars(region_args(region.name)), access_to=hub.cluster, after=hub.ready),
             commands,
         )
         for region in plan.regions

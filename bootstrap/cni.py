@@ -14,9 +14,12 @@ CILIUM_REPOSITORY = "https://helm.cilium.io"
 CNI_LABEL = "tailspan.dev/cni"
 
 
-def plain_conflist(node: NodePlan) -> str:
-    """Bridge and host-local; no masquerade, because a pod in another region must see this pod's address."""
-    bridge = {
+def plain_conflist(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
+    """
+    Bridge and host-local; no masquerade, because a pod in another region must see this pod's address. Where every other
+    machine is behind the tunnel, pods have its MTU from the start and need not be told by ICMP.
+    """
+    bridge: dict[str, Any] = {
         "type": "bridge",
         "bridge": "cni0",
         "isGateway": True,
@@ -25,6 +28,8 @@ def plain_conflist(node: NodePlan) -> str:
         "hairpinMode": True,
         "ipam": {"type": "host-local", "ranges": [[{"subnet": str(node.pod_cidr)}]]},
     }
+    if region.mode == "per-node":
+        bridge["mtu"] = plan.mtu
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
     conflist = {"cniVersion": "1.0.0", "name": "tailspan", "plugins": [bridge, portmap]}
     return json.dumps(conflist, indent=2) + "\n"

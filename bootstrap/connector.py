@@ -1,4 +1,4 @@
-"""The static pod `apiserver-connector`: a GPU region's gateway, running before any API server is in reach."""
+"""The static pod `apiserver-connector`: Tailscale on a machine that has to reach the API server through it first."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from typing import Any
 
 from bootstrap.gateway import CA_DIRECTORY, NAMESPACE, Tailnet, as_env, container, environment, pod_settings
 from bootstrap.images import Images
-from network.plan import NodePlan
+from network.plan import NodePlan, RegionPlan
 
 KEY_DIRECTORY = "/etc/tailspan/connector"
 STATE_DIRECTORY = "/var/lib/tailspan/tailscale"
+
+
+def has_connector(node: NodePlan, region: RegionPlan) -> bool:
+    """
+    All devices but the cloud region's gateways, which are a DaemonSet. A per-node cloud region cannot be one: a machine
+    that boots would need its pod from an API server that answers it through the tailnet only.
+    """
+    return node.device and (region.kind == "gpu" or region.mode == "per-node")
 
 
 def connector_pod(

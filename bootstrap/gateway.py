@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootstrap.images import Images
+from network.mtu import TUNNEL_MTU
 
 NAMESPACE = "tailscale"
 TAILSCALE_PORT = 41641
@@ -22,6 +23,8 @@ class Tailnet:
     private_ca: bool
     # headscale 0.29 refuses --advertise-tags together with a tagged pre-authentication key.
     advertise_tags: bool
+    # Bytes; tailscaled makes its TUN device as large.
+    mtu: int = TUNNEL_MTU
 
     def up_arguments(self, tag: str) -> str:
         """TS_EXTRA_ARGS: source addresses are kept, other regions' routes are used, replies may come back elsewhere."""
@@ -52,6 +55,8 @@ def environment(tailnet: Tailnet, tag: str) -> dict[str, str]:
     if tailnet.login_server:
         # Without an account at Tailscale nobody would read the logs that tailscaled sends there.
         values["TS_NO_LOGS_NO_SUPPORT"] = "true"
+    if tailnet.mtu != TUNNEL_MTU:
+        values["TS_DEBUG_MTU"] = str(tailnet.mtu)
     if tailnet.private_ca:
         values["SSL_CERT_FILE"] = f"{CA_DIRECTORY}/ca.crt"
     return values

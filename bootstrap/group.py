@@ -40,6 +40,7 @@ def blank_worker(region: str) -> NodePlan:
         role="worker",
         node_ip=_BlankAddress(0),
         pod_cidr=_BlankRange("0.0.0.0/32"),
+        device=False,
         advertise=(),
         machine_type=None,
         machine=None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
+from bootstrap import fence
+from bootstrap.fence import POD_DEVICES, elements
 from bootstrap.gateway import TAILSCALE_PORT
 from network.plan import NetworkPlan, NodePlan, RegionPlan
 
@@ -16,19 +18,20 @@ def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan, endpoint:
     peers = [f"{peer.node_ip}={peer.pod_cidr}" for peer in region.nodes if peer.name != node.name]
     values = {
         "NODE_IP": node.node_ip,
-        "ROLE": node.role,
+        "DEVICE": "yes" if node.device else "no",
         "REACH": region.reach,
-        # A machine alone in its region may have no LAN; it then carries its node IP on lo.
-        "ALONE": "yes" if len(region.nodes) == 1 else "no",
+        # A machine alone in its region, or in one without a LAN, may carry its node IP on lo.
+        "ALONE": "yes" if len(region.nodes) == 1 or not region.lan else "no",
         "NODE_CIDR": region.node_cidr,
         "REGION_POD_CIDR": region.pod_cidr,
         "POD_CIDR": node.pod_cidr,
         "SERVICE_CIDR": plan.service_cidr,
         "API_ADDRESS": plan.api_address,
         "API_NAME": endpoint,
+        "OWN": " ".join(str(cidr) for cidr in _own(node, region)),
         "SUPERNETS": f"{plan.node_supernet} {plan.pod_supernet}",
         "GATEWAYS": " ".join(str(gateway.node_ip) for gateway in region.gateways),
-        "NEXT_HOP": region.next_hop,
+        "NEXT_HOP": region.next_hop or "",
         "PEERS": " ".join(peers) if region.reach == "lan" else "",
         "MTU": plan.mtu,
         "MSS": plan.mss,
@@ -38,26 +41,33 @@ def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan, endpoint:
     return "".join(f"{name}={quoted(str(value))}\n" for name, value in values.items())
 
 
+def _own(node: NodePlan, region: RegionPlan) -> tuple[IPv4Network, ...]:
+    """What a device never sends into the tailnet, whoever advertises it there: its region's LAN, or its own pods."""
+    if region.mode == "per-node":
+        return (node.pod_cidr,)
+    return (region.node_cidr, region.pod_cidr) if node.device else ()
+
+
 def quoted(value: str) -> str:
     """A value for a shell file, always in single quotes."""
     return "'" + value.replace("'", "'\\''") + "'"
-
-
-def _elements(*networks: IPv4Network) -> str:
-    return "{ " + ", ".join(str(network) for network in networks) + " }"
 
 
 def nftables(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
     """The table `inet tailspan`, replaced as a whole whenever it is loaded."""
     chains = [_masquerade(node, plan)]
     if node.role == "gateway":
-        chains += [_transit(node, region, plan), _clamp(plan), _source(node, plan), _endpoints(node)]
+        chains.append(_transit(node, region, plan))
+    if node.device:
+        chains += [_clamp(plan), _source(node, plan), _endpoints(node)]
+    if region.mode == "per-node":
+        chains.append(fence.chains(node, region, plan))
     body = "\n".join(chains)
     return f"table inet tailspan\ndelete table inet tailspan\ntable inet tailspan {{\n{body}}}\n"
 
 
 def _masquerade(node: NodePlan, plan: NetworkPlan) -> str:
-    inside = _elements(plan.node_supernet, plan.pod_supernet, IPv4Network("224.0.0.0/4"))
+    inside = elements(plan.node_supernet, plan.pod_supernet, IPv4Network("224.0.0.0/4"))
     return f"""\
   # Pods keep their addresses inside the cluster and take the machine's towards the internet.
   chain internet {{
@@ -68,8 +78,8 @@ def _masquerade(node: NodePlan, plan: NetworkPlan) -> str:
 
 
 def _transit(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
-    remote = _elements(plan.node_supernet, plan.pod_supernet)
-    own = _elements(region.node_cidr, region.pod_cidr, plan.service_cidr)
+    remote = elements(plan.node_supernet, plan.pod_supernet)
+    own = elements(region.node_cidr, region.pod_cidr, plan.service_cidr)
     return f"""\
   # A cross-region flow may leave by one gateway and come back by another, so neither sees all of it: connection
   # tracking would call it invalid, and kube-proxy drops what is invalid. This machine's own pods stay tracked,
@@ -100,17 +110,14 @@ def _clamp(plan: NetworkPlan) -> str:
 
 
 def _source(node: NodePlan, plan: NetworkPlan) -> str:
-    remote = _elements(plan.node_supernet, plan.pod_supernet)
+    remote = elements(plan.node_supernet, plan.pod_supernet)
     return f"""\
-  # What the gateway itself sends would carry its tailnet address, to which nothing in another region routes back.
+  # What the machine itself sends would carry its tailnet address, to which no other node routes back.
   chain source {{
     type nat hook postrouting priority srcnat - 10; policy accept;
     oifname "tailscale0" ip saddr 100.64.0.0/10 ip daddr {remote} snat ip to {node.node_ip}
   }}
 """
-
-
-POD_DEVICES = ("cni0", "veth*", "cilium*", "lxc*", "flannel*", "tailspan0")
 
 
 def _endpoints(node: NodePlan) -> str:

@@ -32,6 +32,7 @@ def kubelet_config(plan: NetworkPlan) -> str:
         "clusterDNS": [str(plan.dns_ip)],
         "clusterDomain": CLUSTER_DOMAIN,
         "rotateCertificates": True,
+        "maxPods": plan.max_pods,
         "cgroupDriver": "@CGROUP_DRIVER@",
         "resolvConf": "@RESOLV_CONF@",
         "oomScoreAdj": "@OOM_SCORE_ADJ@",

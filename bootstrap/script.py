@@ -32,6 +32,7 @@ from bootstrap.kubelet import (
 from network.plan import NetworkPlan, NodePlan, RegionPlan
 
 FILES = Path(__file__).parent / "files"
+CONNECTOR_MANIFEST = "/etc/kubernetes/manifests/apiserver-connector.yaml"
 _END = "TAILSPAN_END_OF_FILE"
 
 
@@ -49,13 +50,19 @@ class Cluster:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Connector:
+    """What a machine's own Tailscale is told: its name in the tailnet, and its key, a secret."""
+
+    hostname: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Join:
-    """What a machine needs to become a node; `token` and `key` are secrets."""
+    """What a machine needs to become a node; `token` is a secret."""
 
     ca: str
     token: str
-    hostname: str
-    key: str | None = None
 
 
 @dataclass
@@ -69,10 +76,21 @@ class _Script:
     def put(self, path: str, content: str, mode: str = "0644", *, fill_in: bool = False) -> None:
         self.files.append(_put(path, content, mode, fill_in=fill_in))
 
+    def connector(self, connector: Connector | None) -> None:
+        """The functions of the two role files; without a connector they do nothing."""
+        manifest = key = ""
+        if connector:
+            pod = connector_pod(
+                self.node, self.region.tag, connector.hostname, self.cluster.tailnet, self.cluster.images
+            )
+            manifest = _put(CONNECTOR_MANIFEST, yaml.safe_dump(pod, sort_keys=True), "0600")
+            key = _put(f"{KEY_DIRECTORY}/authkey", connector.key, "0600")
+        self.functions += [_function("connector_manifest", manifest), _function("connector_key", key)]
+
     def render(self, role_file: str, binaries: str) -> str:
         values = {
             **({} if self.node.name == NODE_NAME else {"NODE_NAME": self.node.name}),
-            "ROLE": self.node.role,
+            "DEVICE": "yes" if self.node.device else "no",
             "KUBERNETES_VERSION": self.cluster.version,
             "KUBERNETES_BINARIES": binaries,
         }
@@ -125,13 +143,17 @@ def _common(script: _Script) -> None:
     script.put("/etc/systemd/system/kubelet.service.d/zz-tailspan.conf", kubelet_drop_in(node))
     script.put("/etc/systemd/networkd.conf.d/90-tailspan.conf", NETWORKD)
     if region.cni == "plain":
-        script.put("/etc/cni/net.d/10-tailspan.conflist", plain_conflist(node))
-    if cluster.tailnet_ca and node.role == "gateway":
+        script.put("/etc/cni/net.d/10-tailspan.conflist", plain_conflist(node, region, cluster.plan))
+    if cluster.tailnet_ca and node.device:
         script.put(f"{CA_DIRECTORY}/ca.crt", cluster.tailnet_ca)
 
 
 def control_plane_script(
-    cluster: Cluster, region: RegionPlan, node: NodePlan, public_names: tuple[str, ...] = ()
+    cluster: Cluster,
+    region: RegionPlan,
+    node: NodePlan,
+    connector: Connector | None = None,
+    public_names: tuple[str, ...] = (),
 ) -> str:
     """The script of the control plane machine; prints the CA and the operator's kubeconfig as JSON, base64 each."""
     script = _Script(cluster, region, node)
@@ -146,33 +168,28 @@ def control_plane_script(
         unreachable_seconds=cluster.unreachable_seconds,
     )
     script.put("/etc/tailspan/kubeadm.yaml", config)
+    script.connector(connector)
     return script.render("control-plane.sh", "kubelet kubeadm kubectl")
 
 
-def node_script(cluster: Cluster, region: RegionPlan, node: NodePlan, join: Join, *, connector: bool) -> str:
-    """The script of any other machine; with `connector` it is a gateway that brings its own way to the API server."""
+def node_script(
+    cluster: Cluster, region: RegionPlan, node: NodePlan, join: Join, connector: Connector | None = None
+) -> str:
+    """The script of any other machine; with `connector` it brings its own way to the API server."""
     script = _Script(cluster, region, node)
     _common(script)
     script.put("/etc/kubernetes/pki/ca.crt", join.ca)
-    if connector:
-        pod = connector_pod(node, region.tag, join.hostname, cluster.tailnet, cluster.images)
-        script.put(
-            "/etc/kubernetes/manifests/apiserver-connector.yaml", yaml.safe_dump(pod, sort_keys=True), "0600"
-        )
+    script.connector(connector)
     kubeconfig = bootstrap_kubeconfig(cluster.endpoint, join.token)
-    script.functions += [
-        _function("bootstrap_kubeconfig", _put("/etc/kubernetes/bootstrap-kubelet.conf", kubeconfig, "0600")),
-        _function(
-            "connector_key", _put(f"{KEY_DIRECTORY}/authkey", join.key or "", "0600") if connector else ""
-        ),
-    ]
+    script.functions.append(
+        _function("bootstrap_kubeconfig", _put("/etc/kubernetes/bootstrap-kubelet.conf", kubeconfig, "0600"))
+    )
     return script.render("worker.sh", "kubelet")
 
 
 def group_script(cluster: Cluster, region: RegionPlan, ca: str) -> str:
     """The one script of a node group's machines: `group_values` of a machine go in front of it, a line each."""
-    join = Join(ca=ca, token=BOOTSTRAP_TOKEN, hostname=NODE_NAME)
-    return node_script(cluster, region, blank_worker(region.name), join, connector=False)
+    return node_script(cluster, region, blank_worker(region.name), Join(ca=ca, token=BOOTSTRAP_TOKEN))
 
 
 def bootstrap_kubeconfig(endpoint: str, token: str) -> str:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from check import nodes, probes, report, stack, traffic, transfers
 from check.cluster import Cluster, Pod, explain
-from check.links import check_links, gateways
+from check.links import SHOWN_WITHIN, Gateway, await_gateways, check_links
 from check.manifests import IMAGE
 from check.probes import Plan
 from check.result import CheckError, Result
@@ -32,6 +32,7 @@ class Checkup:
     def __init__(self, cluster: Cluster, planned: Stack, pool: ThreadPoolExecutor) -> None:
         self._cluster, self._stack, self._pool = cluster, planned, pool
         self.results: list[Result] = []
+        self._routers: dict[str, Gateway] = {}
 
     def run(self, image: str) -> None:
         regions = [region.name for region in self._stack.regions]
@@ -54,16 +55,15 @@ class Checkup:
         self._one_by_one(plan, pods)
 
     def _at_once(self, plan: Plan, pods: dict[str, Pod]) -> None:
-        routers = gateways(self._cluster)
+        self._routers = await_gateways(self._cluster, self._stack.linked, SHOWN_WITHIN)
         asked = {
             node.name: self._pool.submit(self._ask, pods[node.name], probes.script(plan, node))
             for node in plan.nodes
             if node.name in pods
         }
         links = [
-            self._pool.submit(check_links, self._cluster, self._stack, node, routers.get(node.name))
-            for node in self._stack.nodes
-            if node.role == "gateway"
+            self._pool.submit(check_links, self._cluster, self._stack, node, self._routers.get(node.name))
+            for node in self._stack.linked
         ]
         remote = [
             self._pool.submit(nodes.logs_and_exec, self._cluster, region, pods)
@@ -104,7 +104,7 @@ class Checkup:
                 checksum = made[one].result()
                 self.results.append(transfers.transfer(self._cluster, one, other, source, to, checksum))
         self.results += traffic.judge_sizes(plan, {name: asked.result()[0] for name, asked in sizes.items()})
-        routers = {node: gateway.pod for node, gateway in gateways(self._cluster).items()}
+        routers = {node: gateway.pod for node, gateway in self._routers.items()}
         lans = [
             self._pool.submit(transfers.lan, self._cluster, region, pods, routers)
             for region in self._stack.regions

@@ -1,9 +1,10 @@
-"""The tunnels between gateways of different regions: direct, and not inside another tunnel."""
+"""The tunnels between the tailnet's devices: direct, and not inside another tunnel."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
@@ -18,6 +19,10 @@ NAMESPACE, CONTAINER = "tailscale", "tailscale"
 APPS = ("subnet-router", "apiserver-connector")
 SOCKET = "/tmp/tailscaled.sock"
 MARK = "=== status"
+# A static pod that ran before its namespace was there shows in the API when its kubelet looks again, after 90 s at most
+# (kubelet: syncFrequency of a minute, with jitter).
+SHOWN_WITHIN = 100
+OFTEN = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,16 @@ def gateways(cluster: Cluster) -> dict[str, Gateway]:
     return found
 
 
+def await_gateways(cluster: Cluster, nodes: Sequence[Node], timeout: float) -> dict[str, Gateway]:
+    """The same, once each of these devices has its pod there; after the time whatever there is."""
+    end = time.monotonic() + timeout
+    while True:
+        found = gateways(cluster)
+        if {node.name for node in nodes} <= found.keys() or time.monotonic() > end:
+            return found
+        time.sleep(OFTEN)
+
+
 def _socket(pod: Json) -> str:
     container: Json = next((c for c in pod["spec"]["containers"] if c["name"] == CONTAINER), {})
     values = (e.get("value") for e in container.get("env") or () if e["name"] == "TS_SOCKET")
@@ -47,8 +62,10 @@ def _socket(pod: Json) -> str:
 
 
 def check_links(cluster: Cluster, stack: Stack, node: Node, gateway: Gateway | None) -> list[Result]:
-    """This gateway's links to every gateway of other regions."""
-    others = [peer for r in stack.regions if r.name != node.region for peer in r.gateways]
+    """A device's links to those of other regions, and in a per-node region to its neighbours."""
+    others = [peer for peer in stack.linked if peer.region != node.region]
+    if stack.region(node.region).mode == "per-node":
+        others += [peer for peer in stack.linked if peer.region == node.region and peer != node]
     if gateway is None:
         cause = f"no running pod {' or '.join(APPS)} on {node.name}"
         return [Result(name=LINKS, subject=node.name, ok=False, detail="not asked", cause=cause)]
@@ -81,7 +98,9 @@ def judge(stack: Stack, node: Node, other: Node, peer: Json | None) -> Result:
         detail, cause = "offline", f"tailscaled of {other.name} has no contact with the control server"
     elif current := peer.get("CurAddr"):
         detail = f"direct, {current}"
-        if stack.is_inside(_host(current)):
+        # Neighbours of a per-node region may meet on their LAN.
+        lan = node.region == other.region and _host(current) == other.node_ip
+        if stack.is_inside(_host(current)) and not lan:
             cause = (
                 f"a tunnel inside a tunnel: {current} is a cluster address; drop UDP 41641 on CNI interfaces"
             )

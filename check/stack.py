@@ -11,8 +11,10 @@ from typing import Any
 
 from check.result import CheckError
 
-# Above this many nodes only gateways, control planes and one worker of each region take part.
+# Above this many nodes only gateways, control planes and a few workers of each region take part: one for a region with
+# gateways, more where each of them is a device of its own.
 ALL_NODES = 10
+WORKERS = {"gateway": 1, "per-node": 4}
 ROLE_ORDER = {"worker": 0, "control-plane": 1, "gateway": 2}
 
 
@@ -23,6 +25,7 @@ class Node:
     region: str
     node_ip: IPv4Address
     pod_cidr: IPv4Network
+    device: bool
 
     def is_host(self, hostname: str) -> bool:
         """A machine's second generation calls itself `<name>-g2` in the tailnet."""
@@ -33,13 +36,19 @@ class Node:
 class Region:
     name: str
     kind: str
+    mode: str
     node_cidr: IPv4Network
     pod_cidr: IPv4Network
     nodes: tuple[Node, ...]
 
     @property
-    def gateways(self) -> tuple[Node, ...]:
-        return tuple(node for node in self.nodes if node.role == "gateway")
+    def devices(self) -> tuple[Node, ...]:
+        """The region's devices in the tailnet: its gateways, or all of its nodes."""
+        return tuple(node for node in self.nodes if node.device)
+
+    @property
+    def workers(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.role == "worker")
 
     @property
     def ordinary_first(self) -> tuple[Node, ...]:
@@ -67,10 +76,16 @@ class Stack:
     def participants(self) -> tuple[Node, ...]:
         if len(self.nodes) <= ALL_NODES:
             return self.nodes
-        workers = {
-            next((n.name for n in region.ordinary_first if n.role == "worker"), "") for region in self.regions
-        }
-        return tuple(node for node in self.nodes if node.role != "worker" or node.name in workers)
+        workers = {node for region in self.regions for node in region.workers[: WORKERS[region.mode]]}
+        return tuple(node for node in self.nodes if node.role != "worker" or node in workers)
+
+    @property
+    def linked(self) -> tuple[Node, ...]:
+        """The devices whose links are looked at."""
+        return tuple(node for node in self.participants if node.device)
+
+    def region(self, name: str) -> Region:
+        return next(region for region in self.regions if region.name == name)
 
     def is_inside(self, address: IPv4Address) -> bool:
         """Whether an address belongs to the cluster, so that a tunnel to it would run inside a tunnel."""
@@ -107,6 +122,7 @@ def _region(region: Mapping[str, Any]) -> Region:
     return Region(
         name=region["name"],
         kind=region["kind"],
+        mode=region.get("mode", "gateway"),
         node_cidr=IPv4Network(region["node_cidr"]),
         pod_cidr=IPv4Network(region["pod_cidr"]),
         nodes=tuple(
@@ -116,6 +132,7 @@ def _region(region: Mapping[str, Any]) -> Region:
                 region=region["name"],
                 node_ip=IPv4Address(node["node_ip"]),
                 pod_cidr=IPv4Network(node["pod_cidr"]),
+                device=node.get("device", node["role"] == "gateway"),
             )
             for node in region["nodes"]
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 
@@ -18,7 +20,7 @@ from components.cluster import (
 )
 from components.dns import ClusterDns, region_dns
 from components.node_group import NodeGroup, NodeGroupArgs
-from components.nodes import NodeFactory, run_script
+from components.nodes import NodeFactory, connector_of, run_script
 from components.region import RegionArgs, machine_firewalls, region_inputs
 from components.secrets import secret
 from components.subnet_router import SubnetRouter, SubnetRouterArgs
@@ -29,13 +31,14 @@ from providers.base import Machine
 class CloudRegion(pulumi.ComponentResource):
     """
     The region that everything else joins. `cluster` is what the other regions need of it: the CA, the operator's
-    kubeconfig, and the objects without which no machine is admitted.
+    kubeconfig, and the objects without which no machine is admitted. `ready` is what must be there before they join.
     """
 
     cluster: ClusterAccess
+    ready: tuple[pulumi.Resource, ...]
 
     def __init__(self, name: str, args: RegionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("tailspan:components:CloudRegion", name, region_inputs(args.plan), opts)
+        super().__init__("tailspan:components:CloudRegion", name, region_inputs(args), opts)
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
@@ -50,23 +53,13 @@ class CloudRegion(pulumi.ComponentResource):
         namespace = kube.Namespace(
             "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
         )
-        self.router = SubnetRouter(
-            f"{name}-subnet-router",
-            SubnetRouterArgs(
-                region=args.plan,
-                images=args.cluster.images,
-                tailnet=args.tailnet,
-                keys={node.name: args.tailnet.key(node, args.plan.tag, self) for node in args.plan.gateways},
-                namespace=namespace.metadata["name"],
-                api_service=str(args.cluster.plan.service_cidr[1]),
-            ),
-            pulumi.ResourceOptions(parent=self, providers=[self.cluster.provider], depends_on=joins),
-        )
+        # With mode: per-node every machine is its own way out, there are no gateways to wait for.
+        ways = joins if args.plan.mode == "per-node" else [self._gateways([*joins, namespace])]
         dns = ClusterDns("dns", args.cluster.plan, self.cluster.provider, self._child)
         region_dns(
             args.plan, args.cluster.images, self.cluster.provider, parent=self, after=[dns, *joins, *groups]
         )
-        self.dns = dns
+        self.ready = (namespace, *ways, dns)
         self.register_outputs({"kubeconfig": self.cluster.kubeconfig})
 
     def _open_firewalls(self) -> None:
@@ -84,7 +77,11 @@ class CloudRegion(pulumi.ComponentResource):
     def _control_plane(self, machine: Machine) -> ClusterAccess:
         args = self._args
         node = args.plan.control_plane[0]
-        script = secret(pulumi.Output.from_input(control_plane_script(args.cluster, args.plan, node)))
+        script = secret(
+            connector_of(node, args.plan, args.tailnet, self).apply(
+                lambda connector: control_plane_script(args.cluster, args.plan, node, connector)
+            )
+        )
         command = run_script(machine, script, self, protect=True)
         address: pulumi.Input[str] = (
             machine.public_address if args.access.api == "public" else str(node.node_ip)
@@ -111,6 +108,21 @@ class CloudRegion(pulumi.ComponentResource):
             ready=node_admission(provider, self),
         )
 
+    def _gateways(self, after: Sequence[pulumi.Resource]) -> SubnetRouter:
+        args = self._args
+        return SubnetRouter(
+            f"{self._name}-subnet-router",
+            SubnetRouterArgs(
+                region=args.plan,
+                images=args.cluster.images,
+                tailnet=args.tailnet,
+                keys={node.name: args.tailnet.key(node, args.plan.tag, self) for node in args.plan.gateways},
+                namespace=GATEWAY_NAMESPACE,
+                api_service=str(args.cluster.plan.service_cidr[1]),
+            ),
+            pulumi.ResourceOptions(parent=self, providers=[self.cluster.provider], depends_on=after),
+        )
+
     def _join_nodes(self, machines: dict[str, Machine]) -> list[pulumi.Resource]:
         args = self._args
         factory = NodeFactory(
@@ -121,8 +133,8 @@ class CloudRegion(pulumi.ComponentResource):
             if node.name not in machines:
                 continue
             machine = machines[node.name]
-            after = [] if node.role == "control-plane" else [factory.bootstrap(machine, node, key=None)]
-            joins.append(factory.join(machine, node, device=node.role == "gateway", after=after))
+            after = [] if node.role == "control-plane" else [factory.bootstrap(machine, node)]
+            joins.append(factory.join(machine, node, after=after))
         return joins
 
     def _node_groups(self) -> list[pulumi.Resource]:

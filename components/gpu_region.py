@@ -22,14 +22,15 @@ class GpuProviderRegionArgs(RegionArgs):
 
 class GpuProviderRegion(pulumi.ComponentResource):
     """
-    Gateways first: each brings its own way to the API server, the static pod `apiserver-connector`. Plain machines
-    follow through them, and leave before them.
+    The tailnet's devices first: each brings its own way to the API server, the static pod `apiserver-connector`. Plain
+    machines follow through them, and leave before them; with `mode: per-node` there are none.
     """
 
     def __init__(
         self, name: str, args: GpuProviderRegionArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("tailspan:components:GpuProviderRegion", name, region_inputs(args.plan), opts)
+        inputs = region_inputs(args)
+        super().__init__("tailspan:components:GpuProviderRegion", name, inputs, opts)
         child = pulumi.ResourceOptions(parent=self)
         place = args.place(child)
         for role, ingress in machine_firewalls(args):
@@ -38,15 +39,15 @@ class GpuProviderRegion(pulumi.ComponentResource):
             cluster=args.cluster, access=args.access_to, tailnet=args.tailnet, region=args.plan, parent=self
         )
         joins: list[pulumi.Resource] = []
-        for node in args.plan.gateways:
+        for node in args.plan.devices:
             machine = place.machine(node, child)
-            script = factory.bootstrap(machine, node, key=args.tailnet.key(node, args.plan.tag, self))
-            joins.append(factory.join(machine, node, device=True, after=[script, *args.after]))
-        gateways = list(joins)
-        for node in args.plan.workers:
+            script = factory.bootstrap(machine, node)
+            joins.append(factory.join(machine, node, after=[script, *args.after]))
+        devices = list(joins)
+        for node in (node for node in args.plan.nodes if not node.device):
             machine = place.machine(node, child)
-            script = factory.bootstrap(machine, node, key=None)
-            joins.append(factory.join(machine, node, device=False, after=[script, *gateways]))
+            script = factory.bootstrap(machine, node)
+            joins.append(factory.join(machine, node, after=[script, *devices]))
         region_dns(
             args.plan, args.cluster.images, args.access_to.provider, parent=self, after=[*args.after, *joins]
         )

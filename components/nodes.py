@@ -11,7 +11,8 @@ from typing import Any
 import pulumi
 
 from bootstrap.cni import CNI_LABEL
-from bootstrap.script import Cluster, Join, node_script
+from bootstrap.connector import has_connector
+from bootstrap.script import Cluster, Connector, Join, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
 from components.command import LocalCommand, RemoteCommand
@@ -66,31 +67,30 @@ class NodeFactory:
     ) -> None:
         self._cluster = cluster
         self._access = access
+        self._tailnet = tailnet
         self._region = region
         self._parent = parent
         # Secrets, and so is all that is made of them. Once for all machines: a preview waits for each output.
         self._admission = pulumi.Output.all(access.ca, access.seed)
         self._operator = pulumi.Output.all(access.kubeconfig, access.seed, tailnet.api())
 
-    def bootstrap(self, machine: Machine, node: NodePlan, *, key: pulumi.Output[str] | None) -> RemoteCommand:
-        """Send the machine its script. A `key` makes it a gateway with a connector of its own."""
-        if key is None:
-            script = self._admission.apply(lambda known: self._script(node, known[0], known[1]))
-        else:
-            known = pulumi.Output.all(self._access.ca, self._access.seed, key)
+    def bootstrap(self, machine: Machine, node: NodePlan) -> RemoteCommand:
+        """Send the machine its script."""
+        if has_connector(node, self._region):
+            connector = connector_of(node, self._region, self._tailnet, self._parent)
+            known = pulumi.Output.all(self._access.ca, self._access.seed, connector)
             script = known.apply(lambda values: self._script(node, *values))
+        else:
+            script = self._admission.apply(lambda values: self._script(node, values[0], values[1]))
         return run_script(machine, script, self._parent)
 
-    def _script(self, node: NodePlan, ca: str, seed: str, key: str | None = None) -> str:
-        token = bootstrap_token(seed, node)
-        join = Join(ca=ca, token=token, hostname=hostnames(node)[-1], key=key)
-        return node_script(self._cluster, self._region, node, join, connector=key is not None)
+    def _script(self, node: NodePlan, ca: str, seed: str, connector: Connector | None = None) -> str:
+        join = Join(ca=ca, token=bootstrap_token(seed, node))
+        return node_script(self._cluster, self._region, node, join, connector)
 
-    def join(
-        self, machine: Machine, node: NodePlan, *, device: bool, after: Sequence[pulumi.Resource]
-    ) -> LocalCommand:
+    def join(self, machine: Machine, node: NodePlan, *, after: Sequence[pulumi.Resource]) -> LocalCommand:
         """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain and forget it."""
-        *former, current = hostnames(node) if self._region.kind == "gpu" else (node.name,)
+        *former, current = hostnames(node) if has_connector(node, self._region) else (node.name,)
         request = self._operator.apply(
             lambda values: json.dumps(
                 {
@@ -98,7 +98,7 @@ class NodeFactory:
                     "node": declared_node(node, self._region, machine.provider_id),
                     "token": None if node.role == "control-plane" else bootstrap_token(values[1], node),
                     "device": {"tailnet": values[2], "hostname": current, "replaces": former}
-                    if device
+                    if node.device
                     else None,
                     "ready_timeout": READY_SECONDS,
                 },
@@ -109,11 +109,27 @@ class NodeFactory:
             f"{node.name}-join",
             create="python -m ops v1 join",
             update="python -m ops v1 update",
-            # The control plane's node goes with its machine: nobody would be left to drain it.
-            delete=None if node.role == "control-plane" else "python -m ops v1 leave",
+            delete=_farewell(node),
             stdin=request,
             opts=pulumi.ResourceOptions(parent=self._parent, depends_on=[*after, *self._access.ready]),
         )
+
+
+def _farewell(node: NodePlan) -> str | None:
+    """The control plane's node goes with its machine, nobody would be left to drain it; but its device stays behind."""
+    if node.role == "control-plane":
+        return "python -m ops v1 device-delete" if node.device else None
+    return "python -m ops v1 leave"
+
+
+def connector_of(
+    node: NodePlan, region: RegionPlan, tailnet: Tailnet, parent: pulumi.Resource
+) -> pulumi.Output[Connector | None]:
+    """What the machine's own Tailscale is told, with a key made for it; None for a machine that has none."""
+    if not has_connector(node, region):
+        return pulumi.Output.from_input(None)
+    hostname = hostnames(node)[-1]
+    return tailnet.key(node, region.tag, parent).apply(lambda key: Connector(hostname=hostname, key=key))
 
 
 def declared_node(node: NodePlan, region: RegionPlan, provider_id: str) -> dict[str, Any]:

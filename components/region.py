@@ -9,9 +9,10 @@ from typing import Any
 
 import pulumi
 
+from bootstrap.connector import connector_pod, has_connector
 from bootstrap.kubeadm import API_PORT
 from bootstrap.script import Cluster
-from components.tailnet import Tailnet
+from components.tailnet import Tailnet, hostnames
 from config.schema import AccessConfig, FirewallRule
 from network.nodes import Role
 from network.plan import RegionPlan
@@ -32,17 +33,45 @@ class RegionArgs:
     access: AccessConfig
 
 
-def region_inputs(region: RegionPlan) -> dict[str, Any]:
+def region_inputs(args: RegionArgs) -> dict[str, Any]:
     """What a region says of itself to policies, also where its provider has no firewall resource."""
-    return {
-        "name": region.name,
-        "nodeCidr": str(region.node_cidr),
-        "podCidr": str(region.pod_cidr),
-        "gatewayFirewall": [
-            {"protocol": rule.protocol, "port": rule.port, "source": str(rule.source)}
-            for rule in region.gateway_firewall
-        ],
+    region = args.plan
+    # A reason why nobody can dial its gateways; the policies ask for an opening otherwise.
+    reason = {"noInbound": region.no_inbound} if region.no_inbound else {}
+    return (
+        reason
+        | _connectors(args)
+        | {
+            "name": region.name,
+            "mode": region.mode,
+            "nodeCidr": str(region.node_cidr),
+            "podCidr": str(region.pod_cidr),
+            "gatewayFirewall": [
+                {"protocol": rule.protocol, "port": rule.port, "source": str(rule.source)}
+                for rule in region.gateway_firewall
+            ],
+            # What ceilings are judged by (policy/rules/limits.py).
+            "devices": len(region.devices),
+            "gpus": sum(node.gpu.count for node in region.nodes if node.gpu),
+            "usdPerHour": region.usd_per_hour,
+            "podsPerNode": args.cluster.plan.max_pods,
+            "podAddressesPerNode": min(node.pod_cidr.num_addresses for node in region.nodes),
+        }
+    )
+
+
+def _connectors(args: RegionArgs) -> dict[str, Any]:
+    """
+    The manifests that the machines' scripts write, for a region that has any. Scripts hold secrets that a first preview
+    does not know yet; declared here, the manifests are seen by policies and reviewers before there is a machine.
+    """
+    region, cluster = args.plan, args.cluster
+    pods = {
+        node.name: connector_pod(node, region.tag, hostnames(node)[-1], cluster.tailnet, cluster.images)
+        for node in region.devices
+        if has_connector(node, region)
     }
+    return {"connectors": pods} if pods else {}
 
 
 def operator_openings(access: AccessConfig, *, api: bool = False) -> list[FirewallRule]:
@@ -59,10 +88,12 @@ def machine_firewalls(args: RegionArgs) -> Sequence[tuple[Role, list[FirewallRul
     """The openings of each role that the region has machines of."""
     region = args.plan
     openings: list[tuple[Role, list[FirewallRule]]] = []
+    # What the region opens, it opens towards its devices in the tailnet.
+    everywhere = list(region.gateway_firewall) if region.mode == "per-node" else []
     if region.control_plane:
-        openings.append(("control-plane", operator_openings(args.access, api=True)))
+        openings.append(("control-plane", [*everywhere, *operator_openings(args.access, api=True)]))
     if region.gateways:
         openings.append(("gateway", [*region.gateway_firewall, *operator_openings(args.access)]))
     if region.workers:
-        openings.append(("worker", operator_openings(args.access)))
+        openings.append(("worker", [*everywhere, *operator_openings(args.access)]))
     return openings

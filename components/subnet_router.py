@@ -28,7 +28,8 @@ class SubnetRouterArgs:
     images: Images
     tailnet: Tailnet
     keys: dict[str, pulumi.Output[str]]
-    namespace: pulumi.Input[str]
+    # Plain, so that policies know in the first preview who shares it; the caller orders the namespace first.
+    namespace: str
     # The ClusterIP of the Service `kubernetes`.
     api_service: str
 

@@ -31,7 +31,7 @@ class TailnetArgs:
 
 
 class Tailnet(pulumi.ComponentResource):
-    """One tailnet for the whole stack: a tag per region, a single-use key per gateway."""
+    """One tailnet for the whole stack: a tag per region, a single-use key per device."""
 
     def __init__(self, name: str, args: TailnetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tailspan:components:Tailnet", name, None, opts)
@@ -87,7 +87,7 @@ class Tailnet(pulumi.ComponentResource):
 
     def key(self, node: NodePlan, tag: str, parent: pulumi.Resource) -> pulumi.Output[str]:
         """
-        A key for one gateway: one use, one hour, one tag. It is not made anew when it has been used or has expired;
+        A key for one machine: one use, one hour, one tag. It is not made anew when it has been used or has expired;
         a new `generation` of the machine gets a new one.
         """
         key = tailscale.TailnetKey(
@@ -116,6 +116,7 @@ class Tailnet(pulumi.ComponentResource):
             login_server=self._headscale.url if self._headscale else None,
             private_ca=self._args.ca is not None,
             advertise_tags=self._headscale is None,
+            mtu=self._args.plan.mtu,
         )
 
     @property
@@ -139,6 +140,6 @@ class Tailnet(pulumi.ComponentResource):
 def hostnames(node: NodePlan) -> tuple[str, ...]:
     """
     The device's name in the tailnet, last, after those of the machine's earlier generations: a wiped machine is a new
-    device. The cloud region's gateways keep their identity in a Secret, so theirs stays (see `SubnetRouter`).
+    device. A cloud region's gateways keep their identity in a Secret, so theirs stays (see `SubnetRouter`).
     """
     return (node.name, *(f"{node.name}-g{generation}" for generation in range(2, node.generation + 1)))

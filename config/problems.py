@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from config.schema import StackConfig
+from config.schema import RANGES, StackConfig
 
 KEY = "tailspan:stack"
 _SECRET_WORDS = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
@@ -38,7 +38,9 @@ def _line(details: ErrorDetails) -> str:
     place = _Place(details["loc"])
     match details["type"]:
         case "missing":
-            return f"{place}: is missing; write {place.example()}"
+            # A range may also come from the region's slot.
+            slot = ", or slot: 3" if place.name in RANGES else ""
+            return f"{place}: is missing; write {place.example()}{slot}"
         case "extra_forbidden":
             return f"{place}: unknown key; {place.known_keys()}"
         case "union_tag_invalid":
@@ -137,7 +139,10 @@ def _plain(quoted: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    # What stands in it is not shown: a misplaced secret might.
     if isinstance(value, dict):
         return "a mapping"
+    if isinstance(value, list | tuple) and any(isinstance(item, dict | list | tuple) for item in value):
+        return "a list"
     text = json.dumps(value, default=str)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."

@@ -1,223 +1,219 @@
 """The model of `tailspan:stack`: what may be written in a stack file, each object judged by itself.
 
-Rules that need more than one object (overlaps, duplicate names, gateways) belong to network.plan.
+Rules that need more than one object (overlaps, duplicate names, gateways) belong to network.plan. A region's slot
+is turned into its ranges here, so that everybody else reads ranges only. Descriptions are what
+docs/configuration.md and editors show.
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from config.values import (
-    Address,
-    DeviceName,
-    DnsName,
-    HostKey,
-    HttpsUrl,
-    LabelValue,
-    MachineType,
-    Name,
-    Network,
-    Port,
-    RegistryPrefix,
-    Seconds,
-    Version,
+from config.cluster import (
+    AccessConfig,
+    HeadscaleConfig,
+    ImagesConfig,
+    KubernetesConfig,
+    Model,
+    SshConfig,
+    TailnetConfig,
+    TailscaleConfig,
 )
+from config.machines import (
+    ControlPlaneConfig,
+    FirewallRule,
+    GatewaysConfig,
+    GpuConfig,
+    LabProvider,
+    MachineConfig,
+    NodeGroupConfig,
+    PricesConfig,
+    Provider,
+    SshProvider,
+)
+from config.slots import refuse_unusable, with_ranges
+from config.values import DeviceName, Name, Network, Owner, Reason
 
-Lan = Literal["l2", "routed"]
+__all__ = [
+    "AccessConfig",
+    "CloudRegionConfig",
+    "ControlPlaneConfig",
+    "FirewallRule",
+    "GatewaysConfig",
+    "GpuConfig",
+    "GpuRegionConfig",
+    "HeadscaleConfig",
+    "ImagesConfig",
+    "KubernetesConfig",
+    "LabProvider",
+    "MachineConfig",
+    "Model",
+    "NodeGroupConfig",
+    "PricesConfig",
+    "Provider",
+    "RegionConfig",
+    "ReservedConfig",
+    "SshConfig",
+    "SshProvider",
+    "StackConfig",
+    "TailnetConfig",
+    "TailscaleConfig",
+]
+
 Cni = Literal["plain", "cilium"]
-PolicyMode = Literal["verify", "own"]
+Mode = Literal["gateway", "per-node"]
 
-
-class Model(BaseModel):
-    """Plain values that never change; an unknown key is an error, because it is a misspelt one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class KubernetesConfig(Model):
-    """The cluster: its version, its name and the address space that is common to all regions."""
-
-    version: Version = Field(examples=["1.33.1"])
-    endpoint: DnsName = Field(examples=["api.dev.tailspan.internal"])
-    service_cidr: Network = Field(default=IPv4Network("10.96.0.0/16"), examples=["10.96.0.0/16"])
-    pod_supernet: Network = Field(default=IPv4Network("10.128.0.0/9"), examples=["10.128.0.0/9"])
-    node_supernet: Network = Field(default=IPv4Network("10.0.0.0/9"), examples=["10.0.0.0/9"])
-    node_pod_prefix: int = Field(default=24, ge=20, le=28, examples=[24])
-    unreachable_toleration: Seconds = Field(default=3600, examples=["1h"])
-
-
-class SshConfig(Model):
-    """How the operator logs in to machines; keys come from the SSH agent, never from the stack file."""
-
-    user: str = Field(default="root", pattern=r"^[a-z_][a-z0-9_-]{0,31}$", examples=["root"])
-
-
-class AccessConfig(Model):
-    """How the operator reaches the API server, and from where SSH (and a public API) may be used."""
-
-    api: Literal["public", "tailnet"] = Field(examples=["public"])
-    allow: tuple[Network, ...] = Field(default=(), validate_default=True, examples=[["198.51.100.1/32"]])
-    ssh: SshConfig = SshConfig()
-
-    @field_validator("allow")
-    @classmethod
-    def _public_api_needs_sources(
-        cls, value: tuple[IPv4Network, ...], info: ValidationInfo
-    ) -> tuple[IPv4Network, ...]:
-        if info.data.get("api") == "public" and not value:
-            raise ValueError(
-                "a public API server needs the addresses that may reach it; write allow: "
-                "[YOUR.ADDRESS/32], or api: tailnet"
-            )
-        return value
-
-
-class ImagesConfig(Model):
-    """Where container images come from; `mirror` takes the place of their registries' hosts."""
-
-    mirror: RegistryPrefix | None = Field(default=None, examples=["registry.example.com/mirror"])
-
-
-class HeadscaleConfig(Model):
-    """A tailnet on a control server of one's own; no limit of devices unless one is written."""
-
-    kind: Literal["headscale"]
-    url: HttpsUrl = Field(examples=["https://headscale.example.com"])
-    policy: PolicyMode = "verify"
-    version: Version = Field(examples=["1.102.3"])
-    max_devices: int | None = Field(default=None, ge=1, examples=[100])
-
-
-class TailscaleConfig(Model):
-    """A tailnet at Tailscale; 100 devices is the limit of its free plan."""
-
-    kind: Literal["tailscale"]
-    name: DnsName = Field(examples=["example.com"])
-    policy: PolicyMode = "verify"
-    version: Version = Field(examples=["1.102.3"])
-    max_devices: int = Field(default=100, ge=1, examples=[100])
-
-
-class LabProvider(Model):
-    """Machines, networks and firewalls of the lab on this computer."""
-
-    kind: Literal["lab"]
-    lan: Lan = Field(examples=["l2"])
-    nat: Literal["easy", "hard"] | None = None
-
-
-class SshProvider(Model):
-    """Machines that exist already and are reached over SSH; their network is somebody else's."""
-
-    kind: Literal["ssh"]
-    lan: Lan = Field(examples=["l2"])
-
-
-class GpuConfig(Model):
-    """What a machine is rented for."""
-
-    # Becomes a node's label, hence the characters of a Kubernetes label value.
-    type: LabelValue = Field(examples=["H100-80GB"])
-    count: int = Field(ge=1, le=64, examples=[8])
-    usd_per_hour: float = Field(ge=0, examples=[1.9])
-
-
-class MachineConfig(Model):
-    """One machine by name; the name is also that of its Kubernetes node."""
-
-    name: Name = Field(examples=["gpu-a"])
-    node_ip: Address = Field(examples=["10.1.0.10"])
-    address: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+$", examples=["198.51.100.10"])
-    port: Port = 22
-    jump: Name | None = None
-    host_key: HostKey | None = Field(default=None, examples=['"ssh-ed25519 AAAAC3..."'])
-    gateway: bool = False
-    control_plane: bool = False
-    gpu: GpuConfig | None = None
-    generation: int = Field(default=1, ge=1)
-    machine_type: MachineType | None = None
-
-
-class FirewallRule(Model):
-    """One opening from outside to a region's gateways."""
-
-    protocol: Literal["tcp", "udp"] = Field(examples=["udp"])
-    port: Port = Field(examples=[41641])
-    source: Network = Field(examples=["0.0.0.0/0"])
-
-
-class ControlPlaneConfig(Model):
-    """The machines that run etcd and the API server."""
-
-    kind: Literal["kubeadm"] = Field(examples=["kubeadm"])
-    machines: int = Field(default=1, ge=1)
-    first_ip: Address | None = None
-    machine_type: MachineType | None = None
-
-
-class GatewaysConfig(Model):
-    """How many machines of a cloud region carry its cross-region traffic."""
-
-    count: int = Field(ge=0, examples=[2])
-    first_ip: Address | None = None
-    machine_type: MachineType | None = None
-
-
-class NodeGroupConfig(Model):
-    """Plain nodes of a cloud region that differ only by number."""
-
-    name: Name = Field(examples=["cpu"])
-    count: int = Field(ge=0, le=1000, examples=[3])
-    first_ip: Address = Field(examples=["10.0.0.40"])
-    machine_type: MachineType | None = None
-
-
-Provider = Annotated[LabProvider | SshProvider, Field(discriminator="kind")]
+Slot = Annotated[int, Field(ge=0), BeforeValidator(refuse_unusable)]
+RANGES = ("node_cidr", "pod_cidr")
 
 
 class _RegionConfig(Model):
-    name: Name = Field(examples=["hub"])
-    provider: Provider = Field(examples=["{kind: lab, lan: l2}"])
-    node_cidr: Network = Field(examples=["10.1.0.0/24"])
-    pod_cidr: Network = Field(examples=["10.129.0.0/16"])
-    cni: Cni = Field(examples=["plain"])
-    # The machines' interface to their LAN and its MTU: Cilium is told both, or it would take the tunnel's.
-    lan_device: DeviceName = "eth0"
-    lan_mtu: int = Field(default=1500, ge=1280, le=9000, examples=[1500])
-    gateway_firewall: tuple[FirewallRule, ...] = ()
+    # Ranges are required, but a slot brings them along: an editor must not ask for both.
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: schema.update(
+            required=[key for key in schema["required"] if key not in RANGES],
+            anyOf=[{"required": list(RANGES)}, {"required": ["slot"]}],
+        )
+    )
+
+    name: Name = Field(
+        examples=["hub"], description="The region's name; a region of another name is another region."
+    )
+    provider: Provider = Field(
+        examples=["{kind: lab, lan: l2}"],
+        description="Where its machines come from, and what its LAN is like.",
+    )
+    node_cidr: Network = Field(
+        examples=["10.1.0.0/24"],
+        description="Its machines' addresses; it can never change while the region lives.",
+    )
+    pod_cidr: Network = Field(
+        examples=["10.129.0.0/16"],
+        description="Its pods' addresses; it can never change while the region lives.",
+    )
+    slot: Slot | None = Field(
+        default=None,
+        examples=[3],
+        description="In place of node_cidr and pod_cidr: the number of their ranges in the two supernets.",
+    )
+    cni: Cni = Field(
+        examples=["plain"],
+        description="plain: a bridge on each machine and routes between them; cilium: Cilium in native routing.",
+    )
+    seller: Name | None = Field(
+        default=None,
+        examples=["hyperstack"],
+        description="Who sells the machines, by its name in network/prices.toml: its list prices hold here.",
+    )
+    prices: PricesConfig = Field(
+        default=PricesConfig(),
+        examples=["{gpus: [{type: H100, usd_per_hour: 1.7}], egress_usd_per_gb: 0.05}"],
+        description="What is really paid here, where that differs from the seller's list prices.",
+    )
+    mode: Mode = Field(
+        default="gateway",
+        examples=["per-node"],
+        description="gateway: a few machines carry what crosses regions, the rest stays on the LAN; per-node: every "
+        "machine is a device of the tailnet, and all between machines is encrypted.",
+    )
+    # Cilium is told both, or it would take the tunnel's.
+    lan_device: DeviceName = Field(
+        default="eth0", examples=["eth0"], description="The machines' interface to their LAN."
+    )
+    lan_mtu: int = Field(
+        default=1500, ge=1280, le=9000, examples=[1500], description="Largest packet on the LAN, in bytes."
+    )
+    wan_mtu: int | None = Field(
+        default=None,
+        ge=576,
+        le=9000,
+        examples=[1460],
+        description="Largest packet to other regions, in bytes; lan_mtu, but 1500 at most, if none is written.",
+    )
+    lan_ranges: tuple[Network, ...] = Field(
+        default=(),
+        examples=[["172.31.0.0/16"]],
+        description="What the region's network uses itself, the VPC around node_cidr or docker's; no other region may.",
+    )
+    no_inbound: Reason | None = Field(
+        default=None,
+        examples=["the campus firewall lets nothing in, our side dials the hub"],
+        description="Why it works although no gateway can be reached from outside; without a reason it is refused.",
+    )
+    gateway_firewall: tuple[FirewallRule, ...] = Field(
+        default=(),
+        examples=["[{protocol: udp, port: 41641, source: 0.0.0.0/0}]"],
+        description="What its gateways accept from outside. UDP 41641 from everybody makes direct links.",
+    )
 
 
 class CloudRegionConfig(_RegionConfig):
     """The region that holds the control plane; on `ssh` its machines are listed, elsewhere counted."""
 
-    kind: Literal["cloud"]
-    control_plane: ControlPlaneConfig = Field(examples=["{kind: kubeadm, machines: 1}"])
-    gateways: GatewaysConfig = Field(examples=["{count: 2}"])
-    node_groups: tuple[NodeGroupConfig, ...] = ()
-    machines: tuple[MachineConfig, ...] = ()
+    kind: Literal["cloud"] = Field(description="The region that holds the control plane.")
+    control_plane: ControlPlaneConfig = Field(
+        examples=["{kind: kubeadm, machines: 1}"], description="The machines of etcd and the API server."
+    )
+    gateways: GatewaysConfig = Field(
+        default=GatewaysConfig(count=0),
+        examples=["{count: 2}"],
+        description="The machines that carry its traffic to other regions; none of them with mode: per-node.",
+    )
+    node_groups: tuple[NodeGroupConfig, ...] = Field(
+        default=(),
+        examples=["[{name: cpu, count: 3, first_ip: 10.0.0.40}]"],
+        description="Its further machines, by number.",
+    )
+    machines: tuple[MachineConfig, ...] = Field(
+        default=(),
+        examples=["[{name: hub-cp, node_ip: 10.0.0.10, control_plane: true}]"],
+        description="On ssh: all its machines, one by one.",
+    )
 
 
 class GpuRegionConfig(_RegionConfig):
     """A place with GPU machines, each listed by name."""
 
-    kind: Literal["gpu"]
+    kind: Literal["gpu"] = Field(description="A place with GPU machines.")
     machines: tuple[MachineConfig, ...] = Field(
-        examples=["[{name: gpu-a, node_ip: 10.1.0.10, gateway: true}]"]
+        examples=["[{name: gpu-a, node_ip: 10.1.0.10, gateway: true}]"],
+        description="All its machines; one to four of them with gateway: true.",
     )
 
 
+class ReservedConfig(Model):
+    """A range that somebody else uses."""
+
+    cidr: Network = Field(examples=["10.8.0.0/16"], description="The range.")
+    owner: Owner = Field(examples=["office VPN"], description="Whose it is, in words, for the error message.")
+
+
 RegionConfig = Annotated[CloudRegionConfig | GpuRegionConfig, Field(discriminator="kind")]
-TailnetConfig = Annotated[HeadscaleConfig | TailscaleConfig, Field(discriminator="kind")]
+
+
+_ANY_CLUSTER = KubernetesConfig(version="1.0.0", endpoint="any.example")
 
 
 class StackConfig(Model):
     """One stack: one cluster, one tailnet, its regions."""
 
-    kubernetes: KubernetesConfig
-    access: AccessConfig
-    images: ImagesConfig = ImagesConfig()
-    tailnet: TailnetConfig
-    regions: tuple[RegionConfig, ...]
+    kubernetes: KubernetesConfig = Field(description="The cluster and its address space.")
+    access: AccessConfig = Field(description="How the operator reaches the cluster and its machines.")
+    images: ImagesConfig = Field(default=ImagesConfig(), description="Where machines pull images from.")
+    tailnet: TailnetConfig = Field(description="The tailnet that joins the regions.")
+    reserved: tuple[ReservedConfig, ...] = Field(
+        default=(),
+        examples=["[{cidr: 10.8.0.0/16, owner: office VPN}]"],
+        description="Ranges of others that machines or pods must reach; nothing of the cluster may touch them.",
+    )
+    regions: tuple[RegionConfig, ...] = Field(
+        description="One cloud region and any number of GPU regions, in any order."
+    )
+
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _ranges_of_slots(cls, value: Any, info: ValidationInfo) -> Any:
+        # If the cluster's part is wrong, its defaults stand in: the file is refused anyway, with all its problems.
+        return with_ranges(value, info.data.get("kubernetes") or _ANY_CLUSTER)

@@ -6,7 +6,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, NetmaskValueError
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 NO_IPV6 = "is IPv6; tailspan plans IPv4 only, write an IPv4 {what}"
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -168,22 +168,70 @@ def _device_name(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    if re.fullmatch(r"[0-9.]+", value):
+        return str(parse_address(value))
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
+        if ":" in value and _is_ipv6(value):
+            raise ValueError(NO_IPV6.format(what="address such as 203.0.113.10"))
+        raise ValueError(
+            "is not an address; write it without user, port and path, for example 203.0.113.10 or a DNS name"
+        )
+    return value
+
+
+def _reason(value: str) -> str:
+    if len(value.split()) < 2 or not value.isprintable():
+        raise ValueError("says too little; write it in a few words on one line, for the next reader")
+    return value
+
+
 def _open_port(value: int) -> int:
     if not 1 <= value <= 65535:
         raise ValueError("is not a port; write a number from 1 to 65535")
     return value
 
 
-Network = Annotated[IPv4Network, BeforeValidator(parse_network)]
-Address = Annotated[IPv4Address, BeforeValidator(parse_address)]
-Seconds = Annotated[int, BeforeValidator(parse_duration)]
-Name = Annotated[str, AfterValidator(_dns_label)]
-DnsName = Annotated[str, AfterValidator(_dns_name)]
-Version = Annotated[str, BeforeValidator(_version)]
-HostKey = Annotated[str, AfterValidator(_host_key)]
-RegistryPrefix = Annotated[str, AfterValidator(_registry_prefix)]
-HttpsUrl = Annotated[str, AfterValidator(_https_url)]
-Port = Annotated[int, AfterValidator(_open_port)]
+def _as(what: str, pattern: str) -> WithJsonSchema:
+    """How editors and docs/configuration.md show a text: its form only, the validators above have the last word."""
+    return WithJsonSchema({"title": what, "type": "string", "pattern": pattern})
+
+
+_OCTETS = r"\d{1,3}(\.\d{1,3}){3}"
+_VERSION_FORM = _as("version", r"^\d+\.\d+\.\d+$")
+
+Network = Annotated[IPv4Network, BeforeValidator(parse_network), _as("IPv4 range", rf"^{_OCTETS}/\d{{1,2}}$")]
+Address = Annotated[IPv4Address, BeforeValidator(parse_address), _as("IPv4 address", rf"^{_OCTETS}$")]
+Seconds = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {
+            "title": "duration",
+            "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+[smhd]$"}],
+        }
+    ),
+]
+Name = Annotated[str, AfterValidator(_dns_label), _as("name", r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
+DnsName = Annotated[str, AfterValidator(_dns_name), _as("DNS name", rf"^{_DNS_NAME.pattern}$")]
+Version = Annotated[str, BeforeValidator(_version), _VERSION_FORM]
+HostKey = Annotated[str, AfterValidator(_host_key), _as("public host key", rf"^({_HOST_KEY.pattern})$")]
+RegistryPrefix = Annotated[
+    str, AfterValidator(_registry_prefix), _as("host[:port][/path]", rf"^{_REGISTRY.pattern}$")
+]
+HttpsUrl = Annotated[str, AfterValidator(_https_url), _as("https://HOST", "^https://[^/]+/?$")]
+Port = Annotated[
+    int,
+    AfterValidator(_open_port),
+    WithJsonSchema({"title": "port", "type": "integer", "minimum": 1, "maximum": 65535}),
+]
+Host = Annotated[str, AfterValidator(_host), _as("address or DNS name", "^[A-Za-z0-9.-]+$")]
+Reason = Annotated[str, AfterValidator(_reason), _as("a few words", r"\S\s+\S")]
+Owner = Annotated[str, Field(min_length=1, max_length=100)]
 MachineType = Annotated[str, Field(min_length=1, max_length=100)]
-LabelValue = Annotated[str, AfterValidator(_label_value)]
-DeviceName = Annotated[str, AfterValidator(_device_name)]
+LabelValue = Annotated[
+    str, AfterValidator(_label_value), _as("label value", "^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
+]
+DeviceName = Annotated[
+    str, AfterValidator(_device_name), _as("network interface", "^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$")
+]

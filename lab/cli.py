@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -43,11 +44,18 @@ def up(stack: Stack = "dev") -> None:
 
 
 @app.command()
-def preview(stack: Stack = "dev") -> None:
-    """What `up` would change, checked by the policies. Needs neither root nor a running lab."""
-    from lab import engine
+def preview(
+    stack: Stack = "dev",
+    base: Annotated[
+        str, typer.Option(help="Compare with this stack file, or with this commit's (origin/main).")
+    ] = "",
+    report: Annotated[str, typer.Option(help="Write the report as Markdown and JSON into this folder.")] = "",
+) -> None:
+    """What a change does, checked by the policies. Needs neither root nor a running lab."""
+    from lab.preview import Options
+    from lab.preview import preview as run
 
-    end(engine.preview(stack))
+    end(run(stack, Options(base or None, Path(report) if report else None)))
 
 
 @app.command()

@@ -20,8 +20,9 @@ from pulumi.automation import Stack
 from pulumi.automation.errors import CommandError
 from rich.console import Console
 
-from lab.engine_cli import Mode, keep_no_logs, open_stack, set_secret, stack_outputs
+from lab.engine_cli import Cli, Mode, keep_no_logs, open_stack, set_secret, stack_outputs
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
+from lab.engine_policies import own_pack, policy_options
 from lab.engine_recovery import mend_state, only_launcher, remove_stale_locks, settle_pending
 from lab.engine_sdk import quicken
 from lab.engine_view import View
@@ -53,10 +54,13 @@ class Session:
     files: Files
     mode: Mode
     program: Program = stack_program
-    policy_packs: list[str] = field(default_factory=lambda: [str(paths.repo_root() / "policy")])
+    policy_packs: list[str] = field(default_factory=lambda: [str(own_pack())])
     secrets: dict[str, str] = field(default_factory=dict)
     plain: dict[str, str] = field(default_factory=dict)
     console: Console = field(default_factory=lambda: Console(stderr=True))
+    # For a report: every event of the run if a list is given, and what the CLI said if it failed.
+    events: list[dict[str, Any]] | None = None
+    failure: str = ""
 
     def open(self) -> Stack:
         self.files.prepare()
@@ -84,6 +88,7 @@ class Session:
     def run(self, verb: str, *, planning: bool = False, **options: Any) -> bool:
         """Run one engine operation with progress; True if it went well. The report is printed."""
         view = View(self.console, planning=planning)
+        policies = policy_options(self.policy_packs, self.files.stack)
         quicken(planning=planning)
         self._warm_up(verb)
         with self._alone(planning):
@@ -97,7 +102,7 @@ class Session:
                 mend_state(self.files)
                 stack = self.open()
                 settle_pending(self.files, stack, self.console)
-            failure = self._operate(stack, verb, view, options)
+            failure = self.failure = self._operate(stack, verb, view, policies, options)
         view.report()
         if failure and not view.findings.errors and not view.findings.mandatory:
             self.console.print(f"[bold red]error:[/] {failure}", highlight=False, soft_wrap=True)
@@ -116,12 +121,16 @@ class Session:
             _warming.append(threading.Thread(target=_load_quietly, daemon=True))
             _warming[-1].start()
 
-    def _operate(self, stack: Stack, verb: str, view: View, options: dict[str, Any]) -> str:
+    def _operate(
+        self, stack: Stack, verb: str, view: View, policies: dict[str, Any], options: dict[str, Any]
+    ) -> str:
         """What went wrong, empty if nothing did."""
         if verb in ("up", "preview"):
-            options = {"policy_packs": self.policy_packs, **options}
+            options = {**policies, **options}
         if verb != "refresh":
             options = {"parallel": PARALLEL, **options}
+        if isinstance(cli := stack.workspace.pulumi_command, Cli):
+            cli.events = self.events
         try:
             with view, _engine_takes_interrupts():
                 getattr(stack, verb)(on_event=view.on_event, color="never", **options)
@@ -185,16 +194,6 @@ def up(stack: str) -> bool:
     return True
 
 
-def preview(stack: str) -> int:
-    """0 if the program runs and no mandatory policy objects. Needs neither the lab nor root."""
-    files = Files.of_lab(stack)
-    if _readable(files) and files.is_up():
-        session = Session(files, "lab")
-    else:
-        session = Session(Files.of_preview(stack), "offline", secrets={API_KEY: OFFLINE_API_KEY})
-    return 0 if session.run("preview", planning=True) else 1
-
-
 def destroy(stack: str) -> bool:
     return _lab_session(stack).run("destroy")
 
@@ -206,12 +205,12 @@ def refresh(stack: str) -> bool:
 def outputs(stack: str) -> dict[str, Any]:
     """The stack's outputs, secrets included."""
     files = Files.of_lab(stack)
-    if not _readable(files) or not files.is_up():
+    if not readable(files) or not files.is_up():
         return {}
     return stack_outputs(files, "lab")
 
 
-def _readable(files: Files) -> bool:
+def readable(files: Files) -> bool:
     return os.access(files.state_file, os.R_OK)
 
 
@@ -237,4 +236,4 @@ def _lab_session(stack: str) -> Session:
     return Session(files, "lab", secrets={API_KEY: base.api_key}, plain={CA: base.headscale_ca_pem})
 
 
-__all__ = ["EngineError", "Session", "destroy", "outputs", "preview", "refresh", "up"]
+__all__ = ["EngineError", "Session", "destroy", "outputs", "refresh", "up"]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,7 +15,15 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import pulumi._version
-from pulumi.automation import CommandResult, LocalWorkspace, OutputValue, PulumiCommand, Stack, UpdateSummary
+from pulumi.automation import (
+    CommandResult,
+    EngineEvent,
+    LocalWorkspace,
+    OutputValue,
+    PulumiCommand,
+    Stack,
+    UpdateSummary,
+)
 from pulumi.automation._stack import StackInitMode
 from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
@@ -22,7 +31,9 @@ from semver import VersionInfo
 from lab.engine_files import EngineError, Files
 from tools import paths
 
-Mode = Literal["lab", "offline"]
+# lab: real effects here. offline: a preview that asks nobody. rehearsal: an update in which nothing happens, to make
+# a state that a preview can be compared with.
+Mode = Literal["lab", "offline", "rehearsal"]
 PLUGINS_BIN = Path(__file__).resolve().parent / "plugins" / "bin"
 
 
@@ -32,6 +43,9 @@ class Cli(PulumiCommand):
     def __init__(self, binary: str, version: str) -> None:
         self.command = binary
         self.version = VersionInfo.parse(version)
+        # Where the engine's events go as it wrote them: the SDK's classes leave out what they do not know.
+        self.events: list[dict[str, Any]] | None = None
+        self.summary: Callable[[EngineEvent], object] = lambda _: None
 
     @classmethod
     def found(cls) -> Cli:
@@ -62,6 +76,13 @@ class Cli(PulumiCommand):
             ]
             for reader in readers:
                 reader.join()
+        if self.events is not None and "--event-log" in args:
+            # Read now: the SDK removes the file when this returns.
+            lines = Path(args[args.index("--event-log") + 1]).read_text().splitlines()
+            self.events += [json.loads(line) for line in lines]
+            for event in self.events:
+                if "summaryEvent" in event:
+                    self.summary(EngineEvent.from_json(event))
         result = CommandResult("\n".join(texts["stdout"]), "\n".join(texts["stderr"]), process.returncode)
         if result.code != 0:
             raise create_command_error(result)
@@ -95,7 +116,10 @@ def environment(files: Files, mode: Mode) -> dict[str, str]:
     venv_bin = str(Path(sys.executable).parent)
     search = [str(paths.bin_dir()), str(PLUGINS_BIN), venv_bin, os.environ.get("PATH", os.defpath)]
     python_path = [str(files.source), str(paths.repo_root())]
+    # A rehearsal's state is thrown away: it need not survive a crash, so it is written once, at the end.
+    once = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"} if mode == "rehearsal" else {}
     return {
+        **once,
         "PATH": os.pathsep.join(search),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(python_path)),
         "TAILSPAN_STANDIN": mode,
@@ -144,6 +168,17 @@ class KnownStack(Stack):
         self.name = name
         self.workspace = workspace
         self._mode = StackInitMode.SELECT
+
+    def _setup_event_log(self, command: str, on_event: Any, pulumi_version: str) -> Any:
+        """Events that are kept go through a file, whole and without a thread that parses them meanwhile."""
+        cli = self.workspace.pulumi_command
+        if not isinstance(cli, Cli) or cli.events is None:
+            return super()._setup_event_log(command, on_event, pulumi_version)
+        cli.summary = on_event  # the SDK itself waits for this one
+        folder = tempfile.TemporaryDirectory(prefix=f"tailspan-{command}-")
+        log_file = Path(folder.name, "events.jsonl")
+        log_file.touch()
+        return str(log_file), None, None, folder, None
 
     def outputs(self) -> dict[str, OutputValue]:
         """Asked after every update; who wants them calls `stack_outputs`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,15 @@ class EngineError(RuntimeError):
 
 @dataclass(frozen=True)
 class Files:
-    """One stack's files: `source` is the checkout, `root` the copy with the state and the passphrase."""
+    """
+    One stack's files: `source` is the checkout, `root` the copy with the state and the passphrase; `origin` is the
+    stack file, if it is not the checkout's.
+    """
 
     stack: str
     root: Path
     source: Path
+    origin: Path | None = None
 
     @classmethod
     def of_lab(cls, stack: str) -> Files:
@@ -40,6 +44,10 @@ class Files:
     def of_preview(cls, stack: str) -> Files:
         """For stacks that are not up here: nothing is ever written to this state."""
         return cls(stack, paths.home() / "preview", paths.repo_root())
+
+    def of(self, origin: Path | None) -> Files:
+        """The same with another stack file."""
+        return replace(self, origin=origin)
 
     @property
     def project_dir(self) -> Path:
@@ -71,7 +79,7 @@ class Files:
 
     def prepare(self) -> None:
         """Bring the copy up to date with the checkout; keep what encrypts this copy's secrets."""
-        origin = self._origin()
+        origin = self.find()
         for folder in (self.root, self.project_dir, self.state_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.passphrase.exists():
@@ -83,8 +91,10 @@ class Files:
         write_if_changed(self.project_dir / "Pulumi.yaml", _text(project))
         self.write_config(_yaml(origin))
 
-    def _origin(self) -> Path:
+    def find(self) -> Path:
         """The stack's file: beside Pulumi.yaml, as the CLI has it, or one of the examples."""
+        if self.origin is not None:
+            return self.origin
         name = f"Pulumi.{self.stack}.yaml"
         folders = (self.source, self.source / "examples")
         for folder in folders:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from lab.engine_diff import change_lines
+from report.events import ECHOES, EXPECTED_NOISE, REPEATS, short_name
 
 DOING = {
     "create": "creating",
@@ -50,16 +51,6 @@ MARK = {
 }
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SUMMARY_ORDER = ("create", "update", "replace", "delete", "same")
-# What the engine says about every stand-in: the launcher put them there on purpose.
-EXPECTED_NOISE = (
-    "from $PATH at",
-    "is expected to have version",
-    "failed to run remediation: context canceled",
-)
-# The engine reports what stopped the program twice.
-REPEATS = "an unhandled error occurred:"
-# What it says after every other error.
-ECHOES = ("update failed", "preview failed", "destroy failed", "refresh failed")
 
 
 @dataclass
@@ -238,16 +229,6 @@ class View:
             "same": "unchanged"
         }
         return ", ".join(f"{found[op]} {words[op]}" for op in SUMMARY_ORDER if op in found)
-
-
-def short_name(urn: str) -> str:
-    """`urn:pulumi:dev::tailspan::a:b:C$lab:index:Machine::gpu-a` is `lab:Machine gpu-a` to its reader."""
-    parts = urn.split("::")
-    if len(parts) < 4:
-        return urn
-    module = parts[2].rsplit("$", 1)[-1].split(":")
-    kind = f"{module[0]}:{module[-1]}" if module[0] != "pulumi" else f"{':'.join(module[1:])}"
-    return f"{kind} {parts[-1]}"
 
 
 def _is_bookkeeping(urn: str) -> bool:

@@ -130,6 +130,18 @@ def _counts(region: RegionConfig) -> Iterator[str]:
             )
     if region.node_groups:
         yield f"region {region.name}: node_groups cannot be counted on ssh; list every machine under machines"
+    counted = {"control_plane": region.control_plane, "gateways": region.gateways}
+    written = [
+        f"{part}.{key}"
+        for part, settings in counted.items()
+        for key in ("first_ip", "machine_type")
+        if getattr(settings, key) is not None
+    ]
+    if written:
+        yield (
+            f"region {region.name}: {', '.join(written)} written, but the machines are listed; remove it, "
+            "each machine has its own node_ip"
+        )
 
 
 def _roles(region: RegionConfig, machine: MachineConfig) -> Iterator[str]:
@@ -143,7 +155,7 @@ def _roles(region: RegionConfig, machine: MachineConfig) -> Iterator[str]:
 
 
 def _ssh(region: RegionConfig, machine: MachineConfig) -> Iterator[str]:
-    if machine.gateway and machine.address is None:
+    if machine.gateway and machine.address is None and not region.no_inbound:
         yield (
             "is a gateway without an address; write address: its public IP, other "
             "regions connect to it directly"
@@ -169,6 +181,13 @@ def _jump(region: RegionConfig, machine: MachineConfig, jump: str) -> Iterator[s
         )
         reason = "itself" if jump == machine.name else "not a machine of this region that has an address"
         yield f"jump {jump} is {reason}; {choice}"
+        return
+    host = next(other for other in region.machines if other.name == jump)
+    if host.jump is not None:
+        yield (
+            f"jump {jump} itself needs jump {host.jump}, and SSH goes through one machine only; write a jump that "
+            f"the operator reaches directly, or remove jump from {jump}"
+        )
 
 
 def _handed_out(region: RegionConfig, machine: MachineConfig) -> Iterator[str]:

@@ -6,17 +6,23 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, RegionConfig, StackConfig
+from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, Mode, RegionConfig, StackConfig
+from network.mtu import stack_mtu, tcp_mss, wan_mtu
 from network.nodes import NodeDraft, Role, draft_nodes
 from network.prefixes import ladder
+from network.prices import gpus_per_hour
 from network.rules import problems
 
-Reach = Literal["lan", "tunnel"]
+# How a node reaches other nodes' pods and other regions: next hops on its LAN, a tunnel to its gateways, or by itself.
+Reach = Literal["lan", "tunnel", "tailnet"]
 
-# WireGuard's interface carries 1280 bytes on every path; TCP needs 40 of them for its headers.
-MTU = 1280
-MSS = MTU - 40
 DNS_HOST = 10
+
+# What Kubernetes is tested with (https://kubernetes.io/docs/setup/best-practices/cluster-large), and the addresses
+# of a pod range that no pod gets: network and broadcast, and up to two of the node itself (a bridge; Cilium's router
+# and health endpoint).
+MOST_PODS = 110
+NODE_ADDRESSES = 4
 
 
 class NetworkPlanError(ValueError):
@@ -36,6 +42,8 @@ class NodePlan:
     role: Role
     node_ip: IPv4Address
     pod_cidr: IPv4Network
+    # Whether it is a device of the tailnet, and what it advertises there then.
+    device: bool
     advertise: tuple[IPv4Network, ...]
     machine_type: str | None
     machine: MachineConfig | None
@@ -56,15 +64,22 @@ class RegionPlan:
 
     name: str
     kind: Literal["cloud", "gpu"]
+    mode: Mode
     node_cidr: IPv4Network
     pod_cidr: IPv4Network
     tag: str
     reach: Reach
+    # Whether its machines share a network on which they have their node IPs.
+    lan: bool
     cni: Cni
     lan_device: str
     lan_mtu: int
+    wan_mtu: int
     nodes: tuple[NodePlan, ...]
     gateway_firewall: tuple[FirewallRule, ...]
+    # US dollars for all GPUs of the region; None if nobody knows the price of one (network/prices.py).
+    usd_per_hour: float | None
+    no_inbound: str | None
 
     @property
     def control_plane(self) -> tuple[NodePlan, ...]:
@@ -79,9 +94,14 @@ class RegionPlan:
         return self._nodes("worker")
 
     @property
-    def next_hop(self) -> IPv4Address:
-        """Where nodes send cross-region traffic."""
-        return self.gateways[0].node_ip
+    def devices(self) -> tuple[NodePlan, ...]:
+        """The region's devices in the tailnet: its gateways, or all of its nodes."""
+        return tuple(node for node in self.nodes if node.device)
+
+    @property
+    def next_hop(self) -> IPv4Address | None:
+        """Where nodes send cross-region traffic; None where each of them is a device of the tailnet."""
+        return self.gateways[0].node_ip if self.mode == "gateway" else None
 
     def _nodes(self, role: Role) -> tuple[NodePlan, ...]:
         return tuple(node for node in self.nodes if node.role == role)
@@ -102,6 +122,7 @@ class NetworkPlan:
     mtu: int
     mss: int
     devices: int
+    max_pods: int
     tailnet_kind: Literal["headscale", "tailscale"]
 
     def region(self, name: str) -> RegionPlan:
@@ -136,11 +157,17 @@ def plan_network(config: StackConfig) -> NetworkPlan:
         pod_supernet=kubernetes.pod_supernet,
         node_supernet=kubernetes.node_supernet,
         dns_ip=kubernetes.service_cidr[DNS_HOST],
-        mtu=MTU,
-        mss=MSS,
-        devices=sum(len(region.gateways) for region in regions),
+        mtu=stack_mtu(config),
+        mss=tcp_mss(stack_mtu(config)),
+        devices=sum(len(region.devices) for region in regions),
+        max_pods=max_pods(kubernetes.node_pod_prefix),
         tailnet_kind=config.tailnet.kind,
     )
+
+
+def max_pods(node_pod_prefix: int) -> int:
+    """How many pods a machine may run: the kubelet would start more than its range has addresses for."""
+    return min(MOST_PODS, (1 << (32 - node_pod_prefix)) - NODE_ADDRESSES)
 
 
 def region_tag(name: str) -> str:
@@ -149,11 +176,7 @@ def region_tag(name: str) -> str:
 
 
 def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_prefix: int) -> RegionPlan:
-    gateways = [draft for draft in drafts if draft.role == "gateway"]
-    rungs = zip(
-        gateways, ladder(region.node_cidr, len(gateways)), ladder(region.pod_cidr, len(gateways)), strict=True
-    )
-    advertise = {gateway.name: node_rung + pod_rung for gateway, node_rung, pod_rung in rungs}
+    advertise = _advertisements(region, drafts, node_pod_prefix)
     nodes = tuple(
         NodePlan(
             name=draft.name,
@@ -161,26 +184,58 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
             role=draft.role,
             node_ip=draft.node_ip,
             pod_cidr=node_pod_range(region.pod_cidr, node_pod_prefix, draft.host),
+            device=draft.name in advertise,
             advertise=advertise.get(draft.name, ()),
             machine_type=draft.machine_type,
             machine=draft.machine,
-            group=draft.group,
+            # A device has a key and a name of its own in the tailnet, and so resources of its own.
+            group=None if draft.name in advertise else draft.group,
         )
         for draft in drafts
     )
     return RegionPlan(
         name=region.name,
         kind=region.kind,
+        mode=region.mode,
         node_cidr=region.node_cidr,
         pod_cidr=region.pod_cidr,
         tag=region_tag(region.name),
-        reach="lan" if region.provider.lan == "l2" else "tunnel",
+        reach=_reach(region),
+        lan=region.provider.lan != "none",
         cni=region.cni,
         lan_device=region.lan_device,
         lan_mtu=region.lan_mtu,
+        wan_mtu=wan_mtu(region),
         nodes=nodes,
         gateway_firewall=region.gateway_firewall,
+        usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
+        no_inbound=region.no_inbound,
     )
+
+
+def _advertisements(
+    region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_prefix: int
+) -> dict[str, tuple[IPv4Network, ...]]:
+    """What each device of a region advertises: gateways cover all of it, a node of its own exactly itself."""
+    if region.mode == "per-node":
+        return {
+            draft.name: (
+                IPv4Network(draft.node_ip),
+                node_pod_range(region.pod_cidr, node_pod_prefix, draft.host),
+            )
+            for draft in drafts
+        }
+    gateways = [draft for draft in drafts if draft.role == "gateway"]
+    rungs = zip(
+        gateways, ladder(region.node_cidr, len(gateways)), ladder(region.pod_cidr, len(gateways)), strict=True
+    )
+    return {gateway.name: node_rung + pod_rung for gateway, node_rung, pod_rung in rungs}
+
+
+def _reach(region: RegionConfig) -> Reach:
+    if region.mode == "per-node":
+        return "tailnet"
+    return "lan" if region.provider.lan == "l2" else "tunnel"
 
 
 def node_pod_range(pod_cidr: IPv4Network, prefix: int, host: int) -> IPv4Network:

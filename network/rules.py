@@ -6,26 +6,42 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network
 
-from config.schema import CloudRegionConfig, StackConfig
+from config.schema import CloudRegionConfig, RegionConfig, StackConfig
 from network.machine_rules import address_problems, machine_problems
+from network.modes import is_device, mode_problems
+from network.mtu import mtu_problems
 from network.nodes import NodeDraft
 from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block
+from network.prices import price_problems
 from network.range_rules import range_problems
+from network.reach_rules import reach_problems
 from network.versions import SEVERAL_GATEWAYS, older
 
 LONGEST_NODE_NAME = 63
+# Every device keeps every prefix, and sends packets by the longest: what 33 regions with four gateways, or 128 with
+# two, may come to. A choice, not a limit that somebody documents.
+MOST_PREFIXES = 2048
+# bootstrap/kubelet.py: the cluster's DNS answers for it, so no name in it can be one of a machine.
+CLUSTER_DOMAIN = "cluster.local"
+# Interfaces that the node itself makes, or that carry no packet to another machine.
+NO_LAN = ("tailscale", "tailspan", "wg", "cilium", "lxc", "cni", "docker", "veth")
 
 
 def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...]:
     """Every reason why a configuration makes no working network, in the order of mending."""
     found = [
         *_names(config, drafts),
+        *_cluster(config),
         *_hub(config),
         *range_problems(config),
         *address_problems(config, drafts),
         *machine_problems(config),
+        *reach_problems(config),
+        *mtu_problems(config),
         *_gateways(config, drafts),
-        *_devices(config, drafts),
+        *_prefixes(config, drafts),
+        *mode_problems(config, drafts),
+        *price_problems(config),
     ]
     return tuple(dict.fromkeys(found))
 
@@ -49,6 +65,21 @@ def _names(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
             )
 
 
+def _cluster(config: StackConfig) -> Iterator[str]:
+    endpoint = config.kubernetes.endpoint
+    if endpoint == CLUSTER_DOMAIN or endpoint.endswith(f".{CLUSTER_DOMAIN}"):
+        yield (
+            f"kubernetes: endpoint {endpoint} lies in {CLUSTER_DOMAIN}, where the cluster's own DNS answers; "
+            "write a name outside it, for example api.prod.example.internal"
+        )
+    for region in config.regions:
+        if region.lan_device == "lo" or region.lan_device.startswith(NO_LAN):
+            yield (
+                f"region {region.name}: lan_device {region.lan_device} is no interface to a LAN; write the one that "
+                "has the node IPs, as `ip -4 -brief address` shows it, for example eth0"
+            )
+
+
 def _hub(config: StackConfig) -> Iterator[str]:
     clouds = [region for region in config.regions if isinstance(region, CloudRegionConfig)]
     if not clouds:
@@ -69,7 +100,7 @@ def _hub(config: StackConfig) -> Iterator[str]:
 
 
 def _gateways(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
-    for region in config.regions:
+    for region in (region for region in config.regions if region.mode == "gateway"):
         gateways = sum(1 for draft in drafts if draft.region is region and draft.role == "gateway")
         listed = region.kind == "gpu" or region.provider.kind == "ssh"
         key = "gateway: true on one or two of its machines" if listed else "gateways: {count: 2}"
@@ -104,11 +135,28 @@ def _ladder(region: str, blocks: dict[str, IPv4Network], gateways: int) -> Itera
             )
 
 
-def _devices(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
-    limit = config.tailnet.max_devices
-    devices = sum(1 for draft in drafts if draft.role == "gateway")
-    if limit is not None and devices > limit:
+def _prefixes(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
+    counts = {region.name: _most_prefixes(region, drafts) for region in config.regions}
+    if sum(counts.values()) > MOST_PREFIXES:
+        name = max(counts, key=lambda region: counts[region])
         yield (
-            f"tailnet: max_devices is {limit}, the stack's gateways are {devices} devices; "
-            "write fewer gateways per region, or the limit of a larger plan"
+            f"tailnet: the stack's devices may come to advertise {sum(counts.values())} prefixes, {counts[name]} of "
+            f"them for region {name}; every device holds them all, {MOST_PREFIXES} at most; write fewer gateways per "
+            "region (two are enough for a take-over), or mode: gateway for a large region"
         )
+
+
+def _most_prefixes(region: RegionConfig, drafts: Sequence[NodeDraft]) -> int:
+    """The prefixes that a region may ever come to; a node that is a device of its own has two."""
+    devices = sum(1 for draft in drafts if draft.region is region and is_device(draft))
+    if region.mode == "per-node":
+        return 2 * devices
+    gateways = min(devices, MAX_GATEWAYS)
+    return (
+        sum(prefix_count(block, gateways) for block in (region.node_cidr, region.pod_cidr)) if gateways else 0
+    )
+
+
+def prefix_count(block: IPv4Network, gateways: int) -> int:
+    """The most prefixes of a block: all rungs of its gateways, and the one that a survivor takes over with."""
+    return 1 if gateways == 1 else (1 << gateways + 1) - 1

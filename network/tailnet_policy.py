@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from network.plan import NetworkPlan
+from network.plan import NetworkPlan, RegionPlan
 
 API_PORT = 6443
 AGENT_PORT = 41642
@@ -54,9 +54,23 @@ def _grants(plan: NetworkPlan, owner: str) -> list[dict[str, Any]]:
         # Everybody else reaches the hub's nodes at the API server's port only, and other nodes not at all.
         _grant([nodes, pods], [hub_nodes], [f"tcp:{API_PORT}", _ICMP]),
         _grant([nodes], [nodes], [_ICMP]),
+        *(
+            _neighbours(region)
+            for region in plan.regions
+            if region.mode == "per-node" and region.kind == "gpu"
+        ),
         # Whoever administers the tailnet runs `pulumi up` from a device of it (access.api: tailnet).
         _grant([owner], [hub_nodes], [f"tcp:{API_PORT}", _ICMP]),
     ]
+
+
+def _neighbours(region: RegionPlan) -> dict[str, Any]:
+    """
+    Machines and pods of a per-node region reach its machines at every port, as on a LAN of their own: elsewhere such
+    traffic never enters the tailnet. Jobs on the host's network (NCCL between machines) choose their ports as they run.
+    """
+    nodes = str(region.node_cidr)
+    return _grant([nodes, str(region.pod_cidr)], [nodes], _ANYTHING)
 
 
 def _grant(src: list[str], dst: list[str], ip: list[str]) -> dict[str, Any]:

@@ -56,7 +56,9 @@ def leave(request: Json) -> Json:
 
 
 def device_delete(request: Json) -> Json:
-    return {"devices": _delete_devices(request, _hostname(request))}
+    """Of a device's description, or of the request that a machine joined with."""
+    device = request.get("device") or request
+    return {"devices": _delete_devices(device, _hostname(device))}
 
 
 def group_retire(request: Json) -> Json:

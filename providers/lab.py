@@ -73,8 +73,8 @@ class LabRegion:
             role=node.role,
             node_ip=str(node.node_ip),
             pod_cidr=str(node.pod_cidr),
-            # A gateway behind NAT has no address of its own, which is what `nat` is for; the API server needs one.
-            public=node.role == "control-plane" or (node.role == "gateway" and self._nat is None),
+            # A device behind NAT has no address of its own, which is what `nat` is for; the API server needs one.
+            public=node.role == "control-plane" or (node.device and self._nat is None),
             generation=node.generation,
             opts=self._options(opts),
         )

@@ -1,8 +1,9 @@
-"""`python -m tools engine|lab|where|clean`: make the pinned toolchain, or say where it is."""
+"""`python -m tools engine|lab|lint|where|clean|docs`: the pinned toolchain, made or found; generated documents."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,8 +53,28 @@ def _debian(progress: Progress) -> None:
 
 
 def built_programs() -> dict[str, Path]:
-    """Where each built program really lies: its folder's name identifies what it was made from."""
-    return {name: build.tool_dir(tool) / name for tool in versions.all_tools() for name in tool.programs}
+    """Where each program of the lab really lies: its folder's name identifies what it was made from."""
+    tools = [versions.tool(name) for name in build.SCOPES["lab"]]
+    return {name: build.tool_dir(tool) / name for tool in tools for name in tool.programs}
+
+
+@app.command()
+def lint() -> None:
+    """Judge the workflows with the pinned actionlint, built first if it is not there."""
+    build.ensure("lint")
+    # No shellcheck or pyflakes: whether they are installed must not decide what passes.
+    command = [str(paths.bin_dir() / "actionlint"), "-shellcheck=", "-pyflakes="]
+    sys.exit(subprocess.run(command, cwd=paths.repo_root(), check=False).returncode)
+
+
+@app.command()
+def docs() -> None:
+    """Write the documents that come from the code."""
+    # The models are loaded for this verb only.
+    from tools.documents import write_all
+
+    for name in write_all() or ["nothing to do"]:
+        print(name)
 
 
 @app.command()

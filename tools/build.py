@@ -15,10 +15,12 @@ from tools import golang, paths, store, versions
 from tools.progress import Progress, Task
 from tools.versions import Tool
 
-Scope = Literal["engine", "lab"]
+Scope = Literal["engine", "lab", "lint"]
+LINT = ("actionlint",)
 SCOPES: dict[Scope, tuple[str, ...]] = {
     "engine": ("pulumi",),
-    "lab": tuple(tool.name for tool in versions.all_tools()),
+    "lab": tuple(tool.name for tool in versions.all_tools() if tool.name not in LINT),
+    "lint": LINT,
 }
 
 

@@ -15,6 +15,9 @@ machine_role() {
       fail "$(tail -n 15 /var/log/tailspan-kubeadm.log | tr '\n' ' ')"
     touch /etc/tailspan/initialised
   fi
+  # After the init: the traces that an interrupted one leaves are removed with everything among the manifests.
+  connector
+  wait_for_connector
   step "API server"
   local i
   for i in $(seq 240); do

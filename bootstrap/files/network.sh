@@ -45,6 +45,8 @@ tunnel_up() {
   done
 }
 
+default_device() { ip -4 route show default | awk '!found++ {for (i = 1; i < NF; i++) if ($i == "dev") print $(i + 1)}'; }
+
 routes_up() {
   local peer supernet
   if [ "$ALONE" = yes ]; then
@@ -68,10 +70,10 @@ routes_up() {
   # Service addresses are translated on this machine (kube-proxy), but only after a route was found for them. They may
   # lie inside a supernet, and one that no Service has must go nowhere.
   local device=$LAN
-  [ "$device" != lo ] || device=$(ip -4 route show default | awk '!found++ {for (i = 1; i < NF; i++) if ($i == "dev") print $(i + 1)}')
+  [ "$device" != lo ] || device=$(default_device)
   ip route replace "$SERVICE_CIDR" dev "$device" scope link src "$NODE_IP" proto $OURS
   for supernet in $SUPERNETS; do
-    if [ "$ROLE" = gateway ]; then
+    if [ "$DEVICE" = yes ]; then
       # tailscaled's table 52 comes first; what it does not know must not leak to the internet.
       ip route replace unreachable "$supernet" metric 4096 proto $OURS
     elif [ "$REACH" = tunnel ]; then
@@ -84,11 +86,11 @@ routes_up() {
 
 rules_up() {
   # A gateway accepts the routes that its partner advertises, its own region's among them. Without these rules it
-  # would send the region's traffic to its partner (tailscale/tailscale#7947).
-  [ "$ROLE" = gateway ] || return 0
+  # would send the region's traffic to its partner (tailscale/tailscale#7947). A machine that is a device of its own
+  # keeps its own pods: another device of the region may advertise them, by mistake or to get their traffic.
   local cidr
   rules_down
-  for cidr in "$NODE_CIDR" "$REGION_POD_CIDR"; do
+  for cidr in $OWN; do
     ip rule add to "$cidr" lookup main pref $OWN_RULES
   done
 }
@@ -96,9 +98,11 @@ rules_up() {
 rules_down() { while ip rule del pref $OWN_RULES 2>/dev/null; do :; done; }
 
 forwarding_offload() {
-  # UDP GRO forwarding lifts a gateway's throughput (Tailscale's performance best practices); not every driver has it.
-  [ "$ROLE" = gateway ] && command -v ethtool >/dev/null || return 0
-  ethtool -K "$LAN" rx-udp-gro-forwarding on rx-gro-list off >/dev/null 2>&1 || true
+  # UDP GRO forwarding lifts a device's throughput (Tailscale's performance best practices); not every driver has it.
+  [ "$DEVICE" = yes ] && command -v ethtool >/dev/null || return 0
+  local device=$LAN
+  [ "$device" != lo ] || device=$(default_device)
+  ethtool -K "$device" rx-udp-gro-forwarding on rx-gro-list off >/dev/null 2>&1 || true
 }
 
 # Written into the file and not over it: in some images it is a mount. Again at every boot, because cloud-init may

@@ -36,16 +36,16 @@ preflight() {
     for foreign in /etc/kubernetes/kubelet.conf /etc/kubernetes/pki /var/lib/etcd/member; do
       [ ! -e "$foreign" ] || fail "the machine belongs to another cluster ($foreign exists): check its address, or wipe it with 'kubeadm reset -f'"
     done
-    [ ! -e /sys/class/net/tailscale0 ] || fail "a tailscaled runs on this machine already: remove it first, a gateway needs its own"
+    [ ! -e /sys/class/net/tailscale0 ] || fail "a tailscaled runs on this machine already: remove it first, tailspan's own would fight with it"
   fi
   modprobe -a overlay br_netfilter tun vxlan 2>/dev/null || true
-  [ -c /dev/net/tun ] || [ "$ROLE" != gateway ] || fail "/dev/net/tun is missing: a gateway cannot run here (container pods cannot be gateways)"
+  [ -c /dev/net/tun ] || [ "$DEVICE" != yes ] || fail "/dev/net/tun is missing: Tailscale cannot run here (container pods cannot be devices of the tailnet)"
   local free
   free=$(df --output=avail -m /var/lib | tail -1)
   [ "$free" -ge 4096 ] || fail "only ${free} MiB free under /var/lib, 4096 are needed"
   local cgnat
   cgnat=$(ip -4 -o addr show | awk '$2 != "tailscale0" && $4 ~ /^100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\./ {print $2, $4}')
-  [ -z "$cgnat" ] || [ "$ROLE" != gateway ] || fail "an address in 100.64.0.0/10, which Tailscale drops: $cgnat"
+  [ -z "$cgnat" ] || [ "$DEVICE" != yes ] || fail "an address in 100.64.0.0/10, which Tailscale drops: $cgnat"
   if command -v ufw >/dev/null && LC_ALL=C ufw status 2>/dev/null | grep -c 'Status: active' >/dev/null; then
     fail "ufw is active and would drop the pods' traffic: run 'ufw disable' (the provider's own firewall stays) and try again"
   fi
@@ -155,6 +155,12 @@ kubelet_service() {
 
 # A bootstrap kubeconfig matters only until the node has a certificate; its token dies with the join.
 has_certificate() { [ -s /var/lib/kubelet/pki/kubelet-client-current.pem ] && [ -s /etc/kubernetes/kubelet.conf ]; }
+
+connector() {
+  connector_manifest
+  # With its state on disk the connector needs no key any more; writing one again would only leave a secret behind.
+  [ -s /var/lib/tailspan/tailscale/tailscaled.state ] || connector_key
+}
 
 wait_for_connector() {
   [ -f /etc/kubernetes/manifests/apiserver-connector.yaml ] || return 0

@@ -39,6 +39,7 @@ class Call:
     cancelled: threading.Event
     preview: bool = False
     offline: bool = False  # there is nobody to ask
+    rehearsal: bool = False  # nothing may happen; answers are made up, the same every time
     timeout: float = 0.0  # seconds; 0: the resource's own default
     seed: bytes = b""
 
@@ -81,6 +82,10 @@ class Resource:
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         raise PluginError(f"{type(self).__name__} cannot be created")
+
+    def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        """What `create` might answer, without doing anything: the same for the same inputs, recognisably made up."""
+        return call.name, {**{name: f"rehearsed-{name}" for name in self.computed}, **inputs}
 
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
         raise PluginError(f"{type(self).__name__} cannot be updated in place")

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from lab.plugins.base import Call, Package, PluginError, Properties, Resource
+from lab.plugins.rehearsal import REHEARSED_HOST_KEY
 from lab.plugins.schema import Kind, ListOf, MapOf, OneOf, Record
 
 RULE = Record({"protocol!": OneOf(("tcp", "udp", "icmp")), "port": "integer", "source!": "string"})
@@ -150,6 +151,10 @@ class Machine(Resource):
             info = _cloud().create_machine(spec)
         return info.name, {**inputs, **_outputs(info)}
 
+    def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        public_ip = inputs["nodeIp"] if inputs.get("public") else ""
+        return inputs["name"], {**inputs, **_rehearsed(inputs["nodeIp"], public_ip)}
+
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> NoReturn:
         raise PluginError("a machine of the lab cannot change, only be replaced")
 
@@ -184,6 +189,10 @@ class MachineGroup(Resource):
         make = partial(self._make, call, inputs)
         with ThreadPoolExecutor(TOGETHER) as workers:
             hosts = dict(zip(inputs["machines"], workers.map(make, inputs["machines"]), strict=True))
+        return inputs["name"], {**inputs, "hosts": hosts}
+
+    def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        hosts = {name: _rehearsed(spec["nodeIp"]) for name, spec in inputs["machines"].items()}
         return inputs["name"], {**inputs, "hosts": hosts}
 
     def _make(self, call: Call, inputs: Properties, name: str) -> Properties:
@@ -221,6 +230,11 @@ class MachineGroup(Resource):
     def _remove(self, names: list[str]) -> None:
         with _lab_errors(), ThreadPoolExecutor(TOGETHER) as workers:
             list(workers.map(_cloud().delete_machine, names))
+
+
+def _rehearsed(node_ip: str, public_ip: str = "") -> Properties:
+    """Reached at its node IP by the SSH port: no address that could be somebody's."""
+    return {"publicIp": public_ip, "sshHost": node_ip, "sshPort": 22, "hostKey": REHEARSED_HOST_KEY}
 
 
 def _outputs(info: Any) -> Properties:

@@ -16,6 +16,7 @@ from lab.plugins.base import Call, CheckFailed, InitFailed, Package, PluginError
 from lab.plugins.diff import changes
 from lab.plugins.engine_log import EngineLog
 from lab.plugins.protos import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from lab.plugins.rehearsal import refuse_lasting_state
 from lab.plugins.schema import Problem, problems
 from lab.plugins.values import (
     Secret,
@@ -29,6 +30,7 @@ from lab.plugins.values import (
 )
 
 MODE_VARIABLE = "TAILSPAN_STANDIN"
+NOTHING_HAPPENS = {"offline": "an offline preview", "rehearsal": "a rehearsal"}
 # Set by the SDK on every provider; they say which official plugin was meant and are no business of ours.
 PROVIDER_META = ("version", "pluginDownloadURL", "__internal")
 
@@ -130,7 +132,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         function = self.package.functions.get(request.tok)
         if function is None:
             raise PluginError(self._unknown("function", request.tok, self.package.functions))
-        call = self._call(f"::{request.tok}", preview=request.preview, offline=self.mode == "offline")
+        call = self._call(f"::{request.tok}", preview=request.preview, offline=self.mode != "lab")
         result = function(call, plain(decode(request.args)))
         return provider_pb2.InvokeResponse(**{"return": encode(result)})
 
@@ -185,8 +187,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             outputs = self._outputs(resource, resource.planned(inputs, {}), marked)
             return provider_pb2.CreateResponse(id="", properties=outputs)
-        call = self._working_call(request, marked)
-        resource_id, created = resource.create(call, inputs)
+        if self.mode == "rehearsal":
+            resource_id, created = resource.rehearse(self._call(request.urn), inputs)
+        else:
+            resource_id, created = resource.create(self._working_call(request, marked), inputs)
         return provider_pb2.CreateResponse(
             id=resource_id, properties=self._outputs(resource, created, marked)
         )
@@ -205,7 +209,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @answered
     def Read(self, request: Any, context: Any) -> Any:
         resource, marked = self._resource(request.urn), decode(request.inputs)
-        if self.mode == "offline":
+        if self.mode != "lab":
             # Nothing to ask: an offline preview believes the state.
             return provider_pb2.ReadResponse(
                 id=request.id, properties=request.properties, inputs=request.inputs
@@ -231,7 +235,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     # -- helpers
 
     def _refuse_foreign_stacks(self) -> None:
-        if self.mode not in ("lab", "offline"):
+        if self.mode == "rehearsal":
+            refuse_lasting_state(os.environ.get("PULUMI_BACKEND_URL", ""))
+        elif self.mode not in ("lab", "offline"):
             raise PluginError(
                 f"pulumi-resource-{self.package.name} on PATH is tailspan's stand-in. It serves the lab and "
                 f"offline previews only, and this stack is neither. Remove lab/plugins/bin from PATH, or set "
@@ -252,9 +258,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def _working_call(self, request: Any, marked: Properties) -> Call:
-        """A call that may change the world; an offline preview never gets one."""
-        if self.mode == "offline":
-            raise PluginError("this is an offline preview, nothing may be changed. Run `make up`.")
+        """A call that may change the world; only the lab ever gets one."""
+        if self.mode != "lab":
+            raise PluginError(f"this is {NOTHING_HAPPENS[self.mode]}, nothing may be changed. Run `make up`.")
         self.engine_log.hide(secret_texts(marked))
         return self._call(request.urn, timeout=request.timeout)
 
@@ -274,6 +280,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             cancelled=self.cancelled,
             preview=preview,
             offline=offline,
+            rehearsal=self.mode == "rehearsal",
             timeout=timeout,
             seed=seed,
         )

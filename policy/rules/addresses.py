@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
-from itertools import combinations
 
-from pulumi_policy import (
-    EnforcementLevel,
-    PolicyResource,
-    ReportViolation,
-    ResourceValidationArgs,
-    ResourceValidationPolicy,
-    Severity,
-    StackValidationArgs,
-    StackValidationPolicy,
-)
-from pulumi_policy.proxy import UnknownValueError
+from pulumi_policy import ResourceValidationArgs, Severity, StackValidationArgs
 
-from .inputs import Props, rows, unjudged
+from .known import ADDRESS_MAP
+from .overlaps import RESERVED, Reserved, Taken, overlaps
+from .ranges import RANGE_TYPES, Field, Range, Sense, fields
+from .rule import Report, resource_rule, stack_rule, what
 
-ADDRESS_MAP = "tailspan:components:AddressMap"
-LAB_NETWORK = "lab:index:Network"
-GCP_SUBNETWORK = "gcp:compute/subnetwork:Subnetwork"
-AWS_VPC = "aws:ec2/vpc:Vpc"
+# A range that overlaps half the stack is one mistake: these lines name it.
+_MOST_LINES = 3
 
 _URL = "https://tailscale.com/kb/1019/subnets"
 _REMEDIATION = (
@@ -33,150 +23,171 @@ _REMEDIATION = (
 )
 
 
-@dataclass(frozen=True)
-class Field:
-    """A CIDR-bearing input: who has it, where it is written, and its text."""
-
-    owner: str
-    field: str
-    text: str
-    urn: str
-    mapped: bool  # from the address map, which describes ranges that other resources then create
-
-
-@dataclass(frozen=True)
-class Range:
-    """A field whose text is a range."""
-
-    source: Field
-    cidr: IPv4Network
-
-    def __str__(self) -> str:
-        return f"{self.source.owner}: {self.source.field} {self.cidr}"
-
-
-def address_map_has_no_overlap(args: ResourceValidationArgs, report: ReportViolation) -> None:
+def address_map_has_no_overlap(args: ResourceValidationArgs, report: Report) -> None:
     """The ranges of the stack file, judged alone: reported even if the program stops afterwards."""
-    if args.resource_type != ADDRESS_MAP:
-        return
-    ranges = _judged(_map_fields(args.props, args.urn), f"address map {args.name}", args.urn, report)
-    for first, second in combinations(ranges, 2):
-        if first.cidr.overlaps(second.cidr):
-            report(_message(first, second, ranges), args.urn)
+    ranges = list(_judged(fields(args), report, aloud=True))
+    _report(ranges, overlaps(ranges), report)
 
 
-def networks_have_no_overlap(args: StackValidationArgs, report: ReportViolation) -> None:
+def networks_have_no_overlap(args: StackValidationArgs, report: Report) -> None:
     """Every range that any resource of the stack has."""
     ranges: list[Range] = []
     for resource in args.resources:
-        what = f"{resource.resource_type} {resource.name}"
-        ranges += _judged(_fields(resource), what, resource.urn, report)
-    for first, second in combinations(ranges, 2):
-        same_map = first.source.mapped and second.source.mapped and first.source.urn == second.source.urn
-        if not same_map and first.cidr.overlaps(second.cidr) and not _same_network(first, second):
-            report(_message(first, second, ranges), second.source.urn)
+        if resource.resource_type in RANGE_TYPES:
+            with report.judging(what(resource), resource.urn):
+                ranges += _judged(fields(resource), report, aloud=resource.resource_type != ADDRESS_MAP)
+    sites = _region_sites(ranges)
+    conflicts = (pair for pair in overlaps(ranges) if _conflict(*pair, sites))
+    _report(ranges, conflicts, report)
 
 
-def _judged(fields: Iterator[Field], what: str, urn: str, report: ReportViolation) -> list[Range]:
-    """The ranges of an object; what cannot be read as one is reported."""
-    ranges: list[Range] = []
-    try:
-        for field in fields:
-            try:
-                ranges.append(Range(field, IPv4Network(field.text, strict=False)))
-            except ValueError:
+def ranges_avoid_reserved(args: ResourceValidationArgs, report: Report) -> None:
+    """Each range alone, against those that belong to somebody on every machine."""
+    for item in _judged(fields(args), report, aloud=False):
+        touched = [reserved for reserved in RESERVED if _touches(item.cidr, reserved)]
+        sharpest = [reserved for reserved in touched if item.cidr.subnet_of(reserved.cidr)] or touched
+        for reserved in sharpest[:1]:
+            report(
+                f"{item} touches {reserved.cidr}, which belongs to {reserved.owner}. "
+                f"Write a private range instead, such as 10.0.0.0/16, for {item.source.owner} {_where(item.source)}.",
+                item.source.urn,
+            )
+
+
+def _touches(cidr: IPv4Network, reserved: Reserved) -> bool:
+    return cidr.subnet_of(reserved.cidr) if reserved.inside else cidr.overlaps(reserved.cidr)
+
+
+def _judged(found: Iterable[Field], report: Report, *, aloud: bool) -> Iterator[Range]:
+    """The ranges of an object; one rule says aloud what cannot be read as one."""
+    for field in found:
+        try:
+            yield Range(field, IPv4Network(field.text, strict=False))
+        except ValueError:
+            if aloud:
                 report(
                     f"{field.owner}: {field.field} {field.text!r} is not an IPv4 range. "
                     "Write one such as 10.1.0.0/24.",
-                    urn,
+                    field.urn,
                 )
-    except UnknownValueError as error:
-        report(unjudged(what, error), urn)
-    return ranges
 
 
-def _fields(resource: PolicyResource) -> Iterator[Field]:
-    props, urn = resource.props, resource.urn
-    if resource.resource_type == ADDRESS_MAP:
-        yield from _map_fields(props, urn)
-    elif resource.resource_type == LAB_NETWORK:
-        yield from _field(props, "cidr", f"lab network {props.get('name') or resource.name}", urn)
-    elif resource.resource_type == GCP_SUBNETWORK:
-        owner = f"subnetwork {props.get('name') or resource.name}"
-        yield from _field(props, "ipCidrRange", owner, urn)
-        for row in rows(props, "secondaryIpRanges"):
-            yield from _field(row, "ipCidrRange", f"{owner}, secondary range {row.get('rangeName')}", urn)
-    elif resource.resource_type == AWS_VPC:
-        yield from _field(props, "cidrBlock", f"VPC {resource.name}", urn)
+def _report(ranges: Sequence[Range], pairs: Iterable[tuple[Range, Range]], report: Report) -> None:
+    lines: Counter[int] = Counter()
+    taken = Taken(item.cidr for item in ranges)
+    for first, second in pairs:
+        lines[id(second)] += 1
+        if lines[id(second)] <= _MOST_LINES:
+            report(_message(first, second, taken), second.source.urn)
 
 
-def _field(props: Props, key: str, owner: str, urn: str) -> Iterator[Field]:
-    if props.get(key) is not None:
-        yield Field(owner, key, str(props[key]), urn, mapped=False)
+def _region_sites(ranges: Sequence[Range]) -> dict[str, set[str]]:
+    """The virtual networks in which a region's planned ranges are made, by the region's name."""
+    planned = {item.cidr: item.source.owner for item in ranges if item.source.sense is Sense.PLANNED}
+    sites: dict[str, set[str]] = defaultdict(set)
+    for item in ranges:
+        owner = planned.get(item.cidr)
+        if owner and item.source.site and _named_after(item.source, owner):
+            sites[owner].add(item.source.site)
+    return sites
 
 
-def _map_fields(props: Props, urn: str) -> Iterator[Field]:
-    if props.get("serviceCidr") is not None:
-        yield Field("kubernetes", "service_cidr", str(props["serviceCidr"]), urn, mapped=True)
-    for region in rows(props, "regions"):
-        owner = f"region {region['name']}"
-        yield Field(owner, "node_cidr", str(region["nodeCidr"]), urn, mapped=True)
-        yield Field(owner, "pod_cidr", str(region["podCidr"]), urn, mapped=True)
-
-
-def _same_network(first: Range, second: Range) -> bool:
-    """A region's range in the address map, and the resource that makes it (or the VPC around it)."""
-    if first.source.mapped == second.source.mapped:
+def _conflict(first: Range, second: Range, sites: dict[str, set[str]]) -> bool:
+    """Whether an overlap is one: a subnet is inside its VPC, and a planned range is made by some resource."""
+    one, other = first.source, second.source
+    senses = {one.sense, other.sense}
+    same_site = bool(one.site) and one.site == other.site
+    if senses == {Sense.PLANNED}:
+        # Of one map: said by the map's own rule.
+        return one.urn != other.urn
+    if Sense.REMOTE in senses:
+        return same_site and senses != {Sense.REMOTE}
+    if senses == {Sense.SPACE, Sense.SUBNET} and same_site:
         return False
-    planned, made = (first, second) if first.source.mapped else (second, first)
-    region = planned.source.owner.removeprefix("region ")
-    words = made.source.owner.replace(",", " ").split()
-    named = any(
-        word == region or word.startswith(f"{region}-") or word.endswith(f"-{region}") for word in words
+    if senses == {Sense.SERVICES}:
+        return False
+    if Sense.PLANNED in senses:
+        planned, made = (first, second) if one.sense is Sense.PLANNED else (second, first)
+        return not _makes(planned, made, sites)
+    return True
+
+
+def _makes(planned: Range, made: Range, sites: dict[str, set[str]]) -> bool:
+    """Whether a resource makes a planned range, or is the space around the one that does."""
+    owner, source = planned.source.owner, made.source
+    if planned.cidr == made.cidr:
+        by_role = (planned.source.field, source.field) in _SAME_ROLE
+        return by_role or _named_after(source, owner)
+    around = source.sense is Sense.SPACE and planned.cidr.subnet_of(made.cidr)
+    return around and (_named_after(source, owner) or source.site in sites.get(owner, ()))
+
+
+# A cluster's own ranges, which the stack file names too.
+_SAME_ROLE = {
+    ("pod_cidr", "clusterIpv4Cidr"),
+    ("pod_cidr", "clusterIpv4CidrBlock"),
+    ("pod_cidr", "podIpv4CidrBlock"),
+    ("service_cidr", "servicesIpv4CidrBlock"),
+    ("service_cidr", "serviceIpv4Cidr"),
+}
+
+
+def _named_after(made: Field, owner: str) -> bool:
+    region = owner.removeprefix("region ")
+    words = made.owner.replace(",", " ").split()
+    return any(
+        word == region
+        or word.startswith(f"{region}-")
+        or word.endswith(f"-{region}")
+        or f"-{region}-" in word
+        for word in words
     )
-    around = made.source.field == "cidrBlock" and planned.cidr.subnet_of(made.cidr)
-    return named and (planned.cidr == made.cidr or around)
 
 
-def _message(first: Range, second: Range, ranges: Sequence[Range]) -> str:
+def _message(first: Range, second: Range, taken: Taken) -> str:
     """The later one is the one that was added, most likely: it is the one to change."""
-    free = _next_free(second.cidr, [item.cidr for item in ranges])
+    remedy = second.source.remedy or first.source.remedy
+    if remedy:
+        return f"{second} overlaps {first}. To mend it, {remedy}."
+    free = taken.next_free(second.cidr)
     example = f", for example {second.source.field}: {free}" if free else ""
-    where = "under tailspan:stack in the stack file" if second.source.mapped else "in its inputs"
     return (
         f"{second} overlaps {first}. Write a range that nothing else uses for "
-        f"{second.source.owner} {where}{example}."
+        f"{second.source.owner} {_where(second.source)}{example}."
     )
 
 
-def _next_free(cidr: IPv4Network, taken: Sequence[IPv4Network]) -> IPv4Network | None:
-    size = cidr.num_addresses
-    start = int(cidr.network_address)
-    while start + size <= 2**32:
-        candidate = IPv4Network((start, cidr.prefixlen))
-        hit = next((other for other in taken if candidate.overlaps(other)), None)
-        if hit is None:
-            return candidate if candidate.is_private else None
-        start = -(-(int(hit.broadcast_address) + 1) // size) * size
-    return None
+def _where(source: Field) -> str:
+    return "under tailspan:stack in the stack file" if source.sense is Sense.PLANNED else "in its inputs"
 
 
-ADDRESS_MAP_HAS_NO_OVERLAP = ResourceValidationPolicy(
+ADDRESS_MAP_HAS_NO_OVERLAP = resource_rule(
     name="address-map-has-no-overlap",
     description="Node, pod and service ranges of all regions are disjoint.",
+    types=[ADDRESS_MAP],
     validate=address_map_has_no_overlap,
-    enforcement_level=EnforcementLevel.MANDATORY,
     severity=Severity.CRITICAL,
-    remediation_steps=_REMEDIATION,
-    url=_URL,
+    remediation=_REMEDIATION,
+    source=_URL,
 )
 
-NETWORKS_HAVE_NO_OVERLAP = StackValidationPolicy(
+NETWORKS_HAVE_NO_OVERLAP = stack_rule(
     name="networks-have-no-overlap",
-    description="Networks, subnets and secondary ranges are disjoint, also from the address map.",
+    description="Networks, subnets, secondary, cluster and service ranges are disjoint, also from the address map.",
     validate=networks_have_no_overlap,
-    enforcement_level=EnforcementLevel.MANDATORY,
     severity=Severity.CRITICAL,
-    remediation_steps=_REMEDIATION,
-    url=_URL,
+    remediation=_REMEDIATION,
+    source=_URL,
 )
+
+RANGES_AVOID_RESERVED = resource_rule(
+    name="ranges-avoid-reserved-addresses",
+    description="No network uses Tailscale's range 100.64.0.0/10 or another that machines reserve.",
+    types=RANGE_TYPES,
+    validate=ranges_avoid_reserved,
+    severity=Severity.CRITICAL,
+    remediation="Move the network to a private range (RFC 1918) outside 172.17.0.0/16.",
+    source="https://tailscale.com/kb/1015/100.x-addresses",
+)
+
+RULES = (ADDRESS_MAP_HAS_NO_OVERLAP, NETWORKS_HAVE_NO_OVERLAP, RANGES_AVOID_RESERVED)

@@ -1,225 +1,228 @@
-"""Risk: a gateway that cannot be reached at Tailscale's port, so that its traffic crosses a relay."""
+"""Risk: a gateway that cannot be reached at Tailscale's port, or does not forward: traffic is relayed or lost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
-from pulumi_policy import (
-    EnforcementLevel,
-    PolicyResource,
-    ReportViolation,
-    ResourceValidationArgs,
-    ResourceValidationPolicy,
-    Severity,
-    StackValidationArgs,
-    StackValidationPolicy,
+from pulumi_policy import PolicyResource, ResourceValidationArgs, Severity, StackValidationArgs
+
+from . import cloud_routes, pods
+from .guards import ANYWHERE, WANTED_OUT, WIREGUARD_IN, Guard, Verdict
+from .guards_aws import aws_guards
+from .guards_gcp import gcp_guards
+from .guards_lab import OPENING, lab_guards, rules_open
+from .inputs import known, rows
+from .known import (
+    AWS_EIP,
+    AWS_EIP_ASSOCIATION,
+    AWS_INSTANCE,
+    AWS_INTERFACE,
+    AWS_SUBNET,
+    GCP_INSTANCE,
+    LAB_MACHINE,
+    LAB_NETWORK,
+    REGION_TYPES,
 )
-from pulumi_policy.proxy import UnknownValueError
+from .machines import gateways
+from .rule import Report, resource_rule, stack_rule, what
 
-from .inputs import Props, number, rows, unjudged
-
-PORT = 41641
-ANYWHERE = "0.0.0.0/0"
-OPENING = f"{{protocol: udp, port: {PORT}, source: {ANYWHERE}}}"
-
-REGION_TYPES = ("tailspan:components:CloudRegion", "tailspan:components:GpuProviderRegion")
-LAB_FIREWALL = "lab:index:Firewall"
-LAB_MACHINE = "lab:index:Machine"
-GCP_FIREWALL = "gcp:compute/firewall:Firewall"
-AWS_GROUP = "aws:ec2/securityGroup:SecurityGroup"
-AWS_INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
-
-_URL = "https://tailscale.com/kb/1082/firewall-ports"
-_REMEDIATION = f"Under the region's gateway_firewall in the stack file write {OPENING}."
+_PORTS = "https://tailscale.com/kb/1082/firewall-ports"
 
 
-@dataclass
-class Gateways:
-    """Machines that one or more firewalls guard together; one opening among them is enough."""
-
-    name: str
-    remedy: str
-    urn: str
-    open: bool = False
-    unknown: list[str] = field(default_factory=list)
-
-    def consider(self, what: str, opens: Callable[[], bool]) -> None:
-        try:
-            self.open = opens() or self.open
-        except UnknownValueError as error:
-            self.unknown.append(unjudged(what, error))
-
-
-class Selected(NamedTuple):
-    """A resource and the words that tell which gateways it concerns."""
-
-    resource: PolicyResource
-    words: tuple[str, ...]
-
-
-# What tells which gateways a resource concerns; read first, so that an unknown one is noticed.
-_SELECTORS: dict[str, Callable[[PolicyResource], tuple[str, ...]]] = {
-    LAB_FIREWALL: lambda resource: (str(resource.props.get("network")), str(resource.props.get("target"))),
-    LAB_MACHINE: lambda resource: (str(resource.props.get("network")), str(resource.props.get("role"))),
-    GCP_FIREWALL: lambda resource: tuple(str(tag) for tag in rows(resource.props, "targetTags")),
-    AWS_GROUP: lambda resource: (resource.name, str(resource.props.get("name"))),
-}
-
-
-def regions_open_wireguard(args: ResourceValidationArgs, report: ReportViolation) -> None:
+def regions_open_wireguard(args: ResourceValidationArgs, report: Report) -> None:
     """A region's declared openings; also for providers whose firewall is not a resource of the stack."""
-    if args.resource_type not in REGION_TYPES:
-        return
-    gateways = Gateways(
-        f"region {args.name}",
-        f"write {OPENING} under the region's gateway_firewall in the stack file",
-        args.urn,
-    )
-    gateways.consider(gateways.name, lambda: _rules_open(rows(args.props, "gatewayFirewall")))
-    _report(gateways, report)
+    with report.judging(f"region {args.name}"):
+        if not rules_open(rows(args.props, "gatewayFirewall"), WIREGUARD_IN):
+            remedy = f"write {OPENING} under the region's gateway_firewall in the stack file"
+            report(_closed(f"region {args.name}", remedy))
 
 
-def firewalls_open_wireguard(args: StackValidationArgs, report: ReportViolation) -> None:
+def firewalls_open_wireguard(args: StackValidationArgs, report: Report) -> None:
     """The firewalls that guard gateways, whoever made them."""
-    selected: list[Selected] = []
-    for resource in args.resources:
-        if resource.resource_type not in _SELECTORS:
-            continue
-        try:
-            selected.append(Selected(resource, _SELECTORS[resource.resource_type](resource)))
-        except UnknownValueError as error:
-            report(unjudged(f"{resource.resource_type} {resource.name}", error), resource.urn)
-    for gateways in (*_lab(selected), *_gcp(selected), *_aws(selected, args.resources)):
-        _report(gateways, report)
+    for guard in _guards(args, report):
+        verdict = guard.verdict(WIREGUARD_IN)
+        if not _unknown(guard, verdict, report):
+            report(_closed(guard.name, guard.remedy(WIREGUARD_IN)), guard.urn)
 
 
-def _report(gateways: Gateways, report: ReportViolation) -> None:
-    if gateways.open:
-        return
-    if gateways.unknown:
-        for line in gateways.unknown:
-            report(line, gateways.urn)
-        return
-    report(
-        f"{gateways.name}: UDP {PORT} is not open from {ANYWHERE}, so other regions' "
-        "gateways cannot connect directly and "
-        f"traffic is relayed. To mend it, {gateways.remedy}.",
-        gateways.urn,
-    )
+def firewalls_let_gateways_out(args: StackValidationArgs, report: Report) -> None:
+    """What a gateway itself connects to: its control server, relays, STUN and its peers."""
+    for guard in _guards(args, report):
+        for traffic in WANTED_OUT:
+            verdict = guard.verdict(traffic)
+            if not _unknown(guard, verdict, report):
+                report(
+                    f"{guard.name}: {traffic} may not leave for {ANYWHERE}, so it cannot reach its control server, "
+                    f"relays or peers. To mend it, {guard.remedy(traffic)}.",
+                    guard.urn,
+                )
 
 
-def _rules_open(rules: Iterable[Props]) -> bool:
-    return any(
-        str(rule.get("protocol")).lower() == "udp"
-        and number(rule.get("port")) == PORT
-        and rule.get("source") == ANYWHERE
-        for rule in rules
-    )
+def _guards(args: StackValidationArgs, report: Report) -> Iterator[Guard]:
+    machines = gateways(args.resources)
+    yield from lab_guards(args.resources, report)
+    yield from gcp_guards(args.resources, machines, report)
+    yield from aws_guards(args.resources, machines)
 
 
-def _lab(selected: list[Selected]) -> Iterator[Gateways]:
-    """A lab network's gateways are guarded by its firewalls for gateways and for all machines together."""
-    networks: dict[str, Gateways] = {}
-    for resource, words in selected:
-        if resource.resource_type not in (LAB_FIREWALL, LAB_MACHINE):
-            continue
-        network, target = words
-        if target not in ("gateways", "all", "gateway"):
-            continue
-        remedy = f"write {OPENING} under gateway_firewall of region {network} in the stack file"
-        gateways = networks.setdefault(network, Gateways(f"lab network {network}", remedy, resource.urn))
-        if resource.resource_type == LAB_FIREWALL:
-            gateways.urn = resource.urn
-            gateways.consider(f"lab firewall {resource.name}", partial(_lab_opens, resource.props))
-    yield from networks.values()
-
-
-def _lab_opens(props: Props) -> bool:
-    return _rules_open(rows(props, "ingress"))
-
-
-def _gcp(selected: list[Selected]) -> Iterator[Gateways]:
-    """GCP firewall rules reach machines by tag; a rule without tags reaches every machine."""
-    firewalls = [(resource, tags) for resource, tags in selected if resource.resource_type == GCP_FIREWALL]
-    for tag in sorted({tag for _, tags in firewalls for tag in tags if "gateway" in tag}):
-        reaching = [resource for resource, tags in firewalls if not tags or tag in tags]
-        own = next(resource for resource, tags in firewalls if tag in tags)
-        remedy = f"add a firewall rule with allows udp {PORT}, sourceRanges {ANYWHERE} and targetTags {tag}"
-        gateways = Gateways(f"machines tagged {tag}", remedy, own.urn)
-        for firewall in reaching:
-            gateways.consider(f"firewall {firewall.name}", partial(_gcp_opens, firewall.props))
-        yield gateways
-
-
-def _gcp_opens(props: Props) -> bool:
-    if props.get("disabled") or str(props.get("direction") or "INGRESS").upper() != "INGRESS":
-        return False
-    if ANYWHERE not in list(rows(props, "sourceRanges")):
-        return False
-    return any(
-        str(allow.get("protocol")).lower() in ("udp", "17", "all") and _gcp_port(list(rows(allow, "ports")))
-        for allow in rows(props, "allows")
-    )
-
-
-def _gcp_port(ports: list[Any]) -> bool:
-    spans = [str(port).split("-") for port in ports]
-    return not spans or any((number(span[0]) or 0) <= PORT <= (number(span[-1]) or 0) for span in spans)
-
-
-def _aws(selected: list[Selected], resources: list[PolicyResource]) -> Iterator[Gateways]:
-    """AWS security groups whose name speaks of gateways, with their inline and their separate rules."""
-    for group, names in selected:
-        if group.resource_type != AWS_GROUP or not any("gateway" in name for name in names):
-            continue
-        remedy = f"add an ingress rule with protocol udp, ports {PORT} to {PORT} and {ANYWHERE}"
-        gateways = Gateways(f"security group {group.name}", remedy, group.urn)
-        gateways.consider(gateways.name, partial(_aws_inline_opens, group.props))
-        for rule in resources:
-            if rule.resource_type == AWS_INGRESS and _belongs(rule, group):
-                gateways.consider(f"ingress rule {rule.name}", partial(_aws_opens, rule.props))
-        yield gateways
-
-
-def _aws_inline_opens(props: Props) -> bool:
-    return any(_aws_opens(rule) for rule in rows(props, "ingress"))
-
-
-def _belongs(rule: PolicyResource, group: PolicyResource) -> bool:
-    """By the engine's dependencies: the group's id itself is not known before it exists."""
-    return any(owner.urn == group.urn for owner in rule.property_dependencies.get("securityGroupId", []))
-
-
-def _aws_opens(rule: Props) -> bool:
-    protocol = str(rule.get("ipProtocol") or rule.get("protocol")).lower()
-    sources = [*rows(rule, "cidrBlocks"), rule.get("cidrIpv4")]
-    if ANYWHERE not in sources:
-        return False
-    if protocol == "-1":
+def _unknown(guard: Guard, verdict: Verdict, report: Report) -> bool:
+    """Whether there is nothing more to say: the traffic passes, or nobody can tell."""
+    if verdict.passes:
         return True
-    first, last = number(rule.get("fromPort")), number(rule.get("toPort"))
-    return protocol in ("udp", "17") and first is not None and last is not None and first <= PORT <= last
+    for line in verdict.unknown:
+        report(line, guard.urn)
+    return bool(verdict.unknown)
 
 
-REGIONS_OPEN_WIREGUARD = ResourceValidationPolicy(
+def _closed(owner: str, remedy: str) -> str:
+    return (
+        f"{owner}: {WIREGUARD_IN} is not open from {ANYWHERE}, so other regions' gateways cannot connect directly and "
+        f"traffic is relayed. To mend it, {remedy}."
+    )
+
+
+def gateways_have_public_address(args: StackValidationArgs, report: Report) -> None:
+    """A machine of a cloud that is a gateway; one behind a lab's NAT is there to be relayed."""
+    for machine in gateways(args.resources):
+        with report.judging(what(machine), machine.urn):
+            remedy = _ADDRESSED[machine.resource_type](machine, args)
+            if remedy:
+                report(
+                    f"gateway {machine.name}: has no public address, so a region behind NAT reaches it by a relay "
+                    f"only. {remedy}",
+                    machine.urn,
+                )
+
+
+def _gcp_address(machine: PolicyResource, args: StackValidationArgs) -> str:
+    interfaces = rows(machine.props, "networkInterfaces")
+    public = any(len(list(rows(interface, "accessConfigs"))) for interface in interfaces)
+    return "" if public else "Write accessConfigs: [{}] in its networkInterfaces, or one with natIp."
+
+
+def _aws_address(machine: PolicyResource, args: StackValidationArgs) -> str:
+    said = machine.props.get("associatePublicIpAddress")
+    if said is True or any(_is_address_of(resource, machine) for resource in args.resources):
+        return ""
+    subnets = machine.property_dependencies.get("subnetId", [])
+    by_subnet = any(
+        subnet.resource_type == AWS_SUBNET and known(subnet.props, "mapPublicIpOnLaunch") is True
+        for subnet in subnets
+    )
+    return "" if by_subnet and said is None else "Write associatePublicIpAddress: true, or give it an Eip."
+
+
+def _is_address_of(resource: PolicyResource, machine: PolicyResource) -> bool:
+    keys = {
+        AWS_EIP: ("instance", "networkInterface"),
+        AWS_EIP_ASSOCIATION: ("instanceId", "networkInterfaceId"),
+    }
+    owners = [
+        owner
+        for key in keys.get(resource.resource_type, ())
+        for owner in resource.property_dependencies.get(key, [])
+    ]
+    interfaces = {owner.urn for owner in _interfaces(machine)}
+    return any(owner.urn == machine.urn or owner.urn in interfaces for owner in owners)
+
+
+def _interfaces(machine: PolicyResource) -> Iterator[PolicyResource]:
+    for owner in machine.property_dependencies.get("primaryNetworkInterface", []):
+        if owner.resource_type == AWS_INTERFACE:
+            yield owner
+
+
+def _lab_address(machine: PolicyResource, args: StackValidationArgs) -> str:
+    if machine.props.get("public") is True:
+        return ""
+    name = machine.props.get("network")
+    behind_nat = any(
+        resource.resource_type == LAB_NETWORK
+        and known(resource.props, "name") == name
+        and known(resource.props, "nat")
+        for resource in args.resources
+    )
+    return "" if behind_nat else "Write public: true, or give its network a NAT."
+
+
+_ADDRESSED = {GCP_INSTANCE: _gcp_address, AWS_INSTANCE: _aws_address, LAB_MACHINE: _lab_address}
+
+
+def gateways_may_forward(args: StackValidationArgs, report: Report) -> None:
+    """Both clouds drop packets whose address is not the machine's own, unless they are told not to."""
+    for machine in gateways(args.resources):
+        with report.judging(what(machine), machine.urn):
+            remedy = _drops_foreign(machine)
+            if remedy:
+                report(
+                    f"gateway {machine.name}: its cloud drops packets that are not addressed to it. {remedy}",
+                    machine.urn,
+                )
+
+
+def _drops_foreign(machine: PolicyResource) -> str:
+    if machine.resource_type == GCP_INSTANCE and machine.props.get("canIpForward") is not True:
+        return "Write canIpForward: true."
+    if machine.resource_type == AWS_INSTANCE:
+        interfaces = list(_interfaces(machine))
+        checked = [each for each in interfaces or [machine] if each.props.get("sourceDestCheck") is not False]
+        if checked:
+            return f"Write sourceDestCheck: false on {checked[0].name}."
+    return ""
+
+
+REGIONS_OPEN_WIREGUARD = resource_rule(
     name="regions-open-udp-41641",
     description="Every region's gateways can be reached at UDP 41641.",
+    types=REGION_TYPES,
     validate=regions_open_wireguard,
-    enforcement_level=EnforcementLevel.MANDATORY,
     severity=Severity.HIGH,
-    remediation_steps=_REMEDIATION,
-    url=_URL,
+    remediation=f"Under the region's gateway_firewall in the stack file write {OPENING}.",
+    source=_PORTS,
 )
 
-FIREWALLS_OPEN_WIREGUARD = StackValidationPolicy(
+FIREWALLS_OPEN_WIREGUARD = stack_rule(
     name="firewalls-open-udp-41641",
     description="Firewalls in front of gateways let UDP 41641 in from everywhere.",
     validate=firewalls_open_wireguard,
-    enforcement_level=EnforcementLevel.MANDATORY,
     severity=Severity.HIGH,
-    remediation_steps=_REMEDIATION,
-    url=_URL,
+    remediation="Let UDP 41641 in from 0.0.0.0/0, for the gateways alone, and let no rule of higher priority deny it.",
+    source=_PORTS,
+)
+
+FIREWALLS_LET_OUT = stack_rule(
+    name="firewalls-let-gateways-out",
+    description="Gateways may connect to TCP 80 and 443, UDP 3478 and UDP 41641 anywhere.",
+    validate=firewalls_let_gateways_out,
+    severity=Severity.HIGH,
+    remediation="Let the gateways' firewall pass TCP 80 and 443 and UDP 3478 and 41641 to 0.0.0.0/0.",
+    source=_PORTS,
+)
+
+PUBLIC_ADDRESS = stack_rule(
+    name="gateways-have-a-public-address",
+    description="A gateway machine of a cloud has a public address.",
+    validate=gateways_have_public_address,
+    severity=Severity.HIGH,
+    remediation="Give the gateway's machine a public address, of its own or of its subnet.",
+    source="https://tailscale.com/kb/1463/troubleshoot-device-connectivity",
+)
+
+MAY_FORWARD = stack_rule(
+    name="gateways-may-forward",
+    description="A gateway machine of a cloud may send and receive packets of other machines.",
+    validate=gateways_may_forward,
+    severity=Severity.CRITICAL,
+    remediation="On GCP write canIpForward: true, on AWS sourceDestCheck: false.",
+    source="https://cloud.google.com/vpc/docs/using-routes#canipforward",
+)
+
+RULES = (
+    REGIONS_OPEN_WIREGUARD,
+    FIREWALLS_OPEN_WIREGUARD,
+    FIREWALLS_LET_OUT,
+    PUBLIC_ADDRESS,
+    MAY_FORWARD,
+    *pods.RULES,
+    *cloud_routes.RULES,
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.schema import StackConfig
-from tests.stacks import HOST_KEY, STACK_FILES, ssh_region, stack, stack_data
+from tests.stacks import HOST_KEY, ROOT, STACK_FILES, ssh_region, stack, stack_data
 
 HOSTED_TAILNET = {"kind": "tailscale", "name": "example.com", "policy": "own", "version": "1.102.3"}
 
@@ -33,6 +33,25 @@ def with_west() -> StackConfig:
 def private_api() -> StackConfig:
     """An API server that is reached through the tailnet; SSH from two places."""
     return dev(("access.api", "tailnet"), ("access.allow", ["198.51.100.1/32", "192.0.2.0/28"]))
+
+
+def shared() -> dict[str, Any]:
+    """The per-node region of the examples."""
+    region: dict[str, Any] = stack_data(ROOT / "examples" / "Pulumi.per-node.yaml")["regions"][-1]
+    return region
+
+
+def all_devices() -> StackConfig:
+    """Every machine a device of the tailnet, those of the hub too; one of them was wiped once."""
+    region = shared()
+    region["machines"][1]["generation"] = 2
+    groups = [{"name": "cpu", "count": 2, "first_ip": "10.0.0.40"}]
+    return dev(
+        ("regions.0.mode", "per-node"),
+        ("regions.0.gateways", ...),
+        ("regions.0.node_groups", groups),
+        ("regions.1", region),
+    )
 
 
 def reordered() -> StackConfig:
@@ -76,6 +95,6 @@ def grouped(count: int = 3, *edits: tuple[str, Any]) -> StackConfig:
 
 every_stack = pytest.mark.parametrize(
     "config",
-    [with_west(), elsewhere(), grouped()],
-    ids=["three regions in the lab", "ssh and Tailscale", "a node group"],
+    [with_west(), elsewhere(), all_devices(), grouped()],
+    ids=["three regions in the lab", "ssh and Tailscale", "every machine a device", "a node group"],
 )

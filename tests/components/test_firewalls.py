@@ -84,3 +84,10 @@ def test_regions_state_their_openings_for_the_policies() -> None:
     rule = {"protocol": "udp", "port": 41641, "source": "0.0.0.0/0"}
     for name in ("hub", "gpu"):
         assert deployed(dev())[name].inputs["gatewayFirewall"] == [rule]
+
+
+def test_regions_state_what_ceilings_are_judged_by() -> None:
+    stated = ("devices", "gpus", "usdPerHour", "podsPerNode", "podAddressesPerNode")
+    hub, gpu = (deployed(dev())[name].inputs for name in ("hub", "gpu"))
+    assert [hub[key] for key in stated] == [2, 0, 0, 110, 256]
+    assert [gpu[key] for key in stated] == [2, 24, 45.6, 110, 256]

@@ -49,14 +49,14 @@ def complete(config: StackConfig = VERIFY) -> dict[str, Any]:
 
 
 @every_stack
-def test_a_key_is_for_one_gateway_one_use_one_tag_and_one_hour(config: StackConfig) -> None:
+def test_a_key_is_for_one_device_one_use_one_tag_and_one_hour(config: StackConfig) -> None:
     keys = deployed(config).of("TailnetKey")
-    gateways = [node for region in plan_network(config).regions for node in region.gateways]
-    assert keys.keys() == {f"{node.name}-key" for node in gateways}
-    for node in gateways:
+    devices = [node for region in plan_network(config).regions for node in region.devices]
+    assert keys.keys() == {f"{node.name}-key" for node in devices}
+    for node in devices:
         inputs = keys[f"{node.name}-key"].inputs
         assert inputs["reusable"] is False
-        # An ephemeral device would be deleted while its gateway reboots.
+        # An ephemeral device would be deleted while its machine reboots.
         assert inputs["ephemeral"] is False
         assert inputs["preauthorized"] is True
         assert inputs["tags"] == [f"tag:tailspan-{node.region}"]

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+import yaml
 from rich.console import Console
 
 from lab.engine import Session
@@ -21,8 +22,17 @@ from lab.plugins.base import Call, Package
 from lab.plugins.engine_log import EngineLog
 from lab.plugins.server import Servicer
 from lab.plugins.values import decode, encode
+from tests.stacks import ROOT
 
 Program = Callable[[], None]
+DEV = (ROOT / "Pulumi.dev.yaml").read_text()
+
+
+def stack_file(data: dict[str, Any]) -> str:
+    """The dev stack's file with another `tailspan:stack`."""
+    content = yaml.safe_load(DEV)
+    content["config"]["tailspan:stack"] = data
+    return yaml.safe_dump(content)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from lab.engine_diff import HIDDEN, SIGNATURE, change_lines, text_change, value_at
+from lab.engine_diff import change_lines
 from lab.engine_files import API_KEY, EngineError, Files
+from report.values import HIDDEN, SIGNATURE, text_change, value_at
 from tests.engine.bench import Bench
 
 

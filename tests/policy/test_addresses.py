@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 from pulumi_policy import PolicyResource
 
-from policy.rules.addresses import (
-    ADDRESS_MAP,
-    ADDRESS_MAP_HAS_NO_OVERLAP,
-    AWS_VPC,
-    GCP_SUBNETWORK,
-    LAB_NETWORK,
-    NETWORKS_HAVE_NO_OVERLAP,
-)
+from policy.rules.addresses import ADDRESS_MAP_HAS_NO_OVERLAP, NETWORKS_HAVE_NO_OVERLAP
+from policy.rules.known import ADDRESS_MAP, AWS_VPC, GCP_SUBNETWORK, LAB_NETWORK
 from tests.policy.judge import UNKNOWN, on_resource, on_stack, resource
 
 

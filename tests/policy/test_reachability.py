@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from pulumi_policy import PolicyResource
 
-from policy.rules.reachability import (
+from policy.rules.known import (
     AWS_GROUP,
     AWS_INGRESS,
-    FIREWALLS_OPEN_WIREGUARD,
     GCP_FIREWALL,
     LAB_FIREWALL,
     LAB_MACHINE,
     REGION_TYPES,
-    REGIONS_OPEN_WIREGUARD,
+    TAILNET_KEY,
 )
+from policy.rules.reachability import FIREWALLS_OPEN_WIREGUARD, REGIONS_OPEN_WIREGUARD
 from tests.policy.judge import UNKNOWN, on_resource, on_stack, resource
 
 # As the engine sends numbers: floats.
@@ -24,8 +24,12 @@ OPEN = {"protocol": "udp", "port": 41641.0, "source": "0.0.0.0/0"}
 SSH = {"protocol": "tcp", "port": 22.0, "source": "198.51.100.1/32"}
 
 
+# What shows that a stack has to do with Tailscale, so that its gateways are a tailnet's.
+TAILNET = resource(TAILNET_KEY, "gateway-key", {"reusable": False, "tags": ["tag:hub"]})
+
+
 def judge(*resources: PolicyResource) -> list[str]:
-    return on_stack(FIREWALLS_OPEN_WIREGUARD, *resources)
+    return on_stack(FIREWALLS_OPEN_WIREGUARD, TAILNET, *resources)
 
 
 @pytest.mark.parametrize("kind", REGION_TYPES)

@@ -41,8 +41,7 @@ def sent_to(node: NodePlan) -> str:
 
 
 def alone(node: NodePlan) -> str:
-    join = Join(ca=CA, token=TOKEN, hostname=node.name)
-    return node_script(CLUSTER, PLAN.hub, node, join, connector=False)
+    return node_script(CLUSTER, PLAN.hub, node, Join(ca=CA, token=TOKEN))
 
 
 def peers(env: str) -> set[str]:
@@ -71,7 +70,7 @@ def test_a_machine_of_a_group_gets_the_files_of_a_single_one(node: NodePlan) -> 
 
 
 def test_a_machine_knows_its_name_before_the_script_begins() -> None:
-    assert values_in(sent_to(NODES[2]), "NODE_NAME", "ROLE") == {"NODE_NAME": "hub-cpu-3", "ROLE": "worker"}
+    assert values_in(sent_to(NODES[2]), "NODE_NAME", "DEVICE") == {"NODE_NAME": "hub-cpu-3", "DEVICE": "no"}
 
 
 def test_no_blank_is_left_on_a_machine_and_no_value_in_the_shared_script() -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from bootstrap.cni import CNI_LABEL, cilium_values, plain_conflist
 from bootstrap.connector import connector_pod, routes
-from bootstrap.gateway import Tailnet
+from bootstrap.gateway import Tailnet, environment
 from bootstrap.images import Images
 from bootstrap.kubeadm import kubeadm_config
 from bootstrap.kubelet import containerd_config, kubelet_config, kubelet_unit
@@ -147,9 +147,11 @@ def test_a_bootstrap_kubeconfig_trusts_the_clusters_ca_alone() -> None:
 
 
 def test_the_plain_network_gives_pods_the_nodes_range_and_never_masquerades() -> None:
-    bridge = json.loads(plain_conflist(WORKER))["plugins"][0]
+    bridge = json.loads(plain_conflist(WORKER, GPU, PLAN))["plugins"][0]
     assert bridge["ipMasq"] is False
     assert bridge["ipam"]["ranges"] == [[{"subnet": "10.129.12.0/24"}]]
+    # Inside the region pods have the LAN's packet size.
+    assert "mtu" not in bridge
 
 
 def cilium(*edits: tuple[str, Any]) -> dict[str, Any]:
@@ -179,6 +181,20 @@ def test_cilium_is_told_its_devices_and_its_mtu() -> None:
 def test_cilium_runs_where_it_is_asked_for() -> None:
     values = cilium()
     assert values["nodeSelector"] == values["operator"]["nodeSelector"] == {CNI_LABEL: "cilium"}
+
+
+def test_a_tunnel_larger_than_usual_is_what_tailscaled_is_told() -> None:
+    def asked(mtu: int) -> str | None:
+        tailnet = Tailnet(login_server=None, private_ca=False, advertise_tags=True, mtu=mtu)
+        return environment(tailnet, "tag:x").get("TS_DEBUG_MTU")
+
+    assert (asked(1280), asked(1420)) == (None, "1420")
+
+
+def test_a_kubelet_starts_no_more_pods_than_the_plan_allows() -> None:
+    small = plan_network(stack(("kubernetes.node_pod_prefix", 27)))
+    config = yaml.safe_load(kubelet_config(small).replace("@OOM_SCORE_ADJ@", "-999"))
+    assert config["maxPods"] == small.max_pods == 28
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from ipaddress import IPv4Network
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from bootstrap.hostnetwork import POD_DEVICES, network_env, nftables
+from bootstrap.fence import POD_DEVICES
+from bootstrap.hostnetwork import network_env, nftables
 from config.schema import StackConfig
 from network.plan import NetworkPlan, NodePlan, RegionPlan, plan_network
 from tests.stacks import put, stack_data

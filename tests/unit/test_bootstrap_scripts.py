@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from bootstrap.connector import has_connector
 from bootstrap.gateway import Tailnet
 from bootstrap.hostnetwork import quoted
 from bootstrap.images import Images
-from bootstrap.script import Cluster, Join, control_plane_script, node_script
+from bootstrap.script import Cluster, Connector, Join, control_plane_script, node_script
 from config.schema import StackConfig
 from network.plan import NetworkPlan, NodePlan, RegionPlan, plan_network
 from tests.components.node_scripts import ACTION, check_syntax, values_in, written_by
@@ -57,11 +58,10 @@ def region_of(node: NodePlan) -> RegionPlan:
 def script(name: str, **changes: Any) -> str:
     """The script that a node of the plan gets."""
     node = NODES[name]
+    connector = Connector(hostname=name, key=KEY) if has_connector(node, region_of(node)) else None
     if node.role == "control-plane":
-        return control_plane_script(cluster(**changes), region_of(node), node)
-    connector = node.role == "gateway" and region_of(node).kind == "gpu"
-    join = Join(ca=CA, token=TOKEN, hostname=name, key=KEY if connector else None)
-    return node_script(cluster(**changes), region_of(node), node, join, connector=connector)
+        return control_plane_script(cluster(**changes), region_of(node), node, connector)
+    return node_script(cluster(**changes), region_of(node), node, Join(ca=CA, token=TOKEN), connector)
 
 
 @pytest.mark.parametrize("name", NODES)
@@ -107,7 +107,8 @@ def test_secrets_are_written_only_while_they_are_of_use() -> None:
     functions = script("gpu-a")
     machine_role = functions[functions.index("machine_role() {") :]
     assert "has_certificate || bootstrap_kubeconfig" in machine_role
-    assert "tailscaled.state ] || connector_key" in machine_role
+    assert "tailscaled.state ] || connector_key" in functions
+    assert machine_role.index("  connector\n") < machine_role.index("kubelet_service")
     assert "bootstrap_kubeconfig" not in functions[: functions.index("bootstrap_kubeconfig() {")]
 
 
@@ -182,8 +183,7 @@ def test_only_gateways_trust_the_tailnets_private_ca() -> None:
 def test_a_cilium_region_gets_no_bridge_configuration() -> None:
     node = NODES["gpu-c"]
     region = RegionPlan(**(vars(region_of(node)) | {"cni": "cilium"}))
-    join = Join(ca=CA, token=TOKEN, hostname="gpu-c")
-    files = written_by(node_script(cluster(), region, node, join, connector=False))
+    files = written_by(node_script(cluster(), region, node, Join(ca=CA, token=TOKEN)))
     bridge = "/etc/cni/net.d/10-tailspan.conflist"
     assert bridge not in files
     assert bridge in written_by(script("gpu-c"))

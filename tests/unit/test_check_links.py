@@ -77,6 +77,62 @@ def test_a_gateway_pings_before_it_looks(stack: Stack) -> None:
     assert "tailscale --socket=/s ping --c 8 --timeout 1s 100.64.0.2" in cluster.commands[1]
 
 
+def per_node(machines: int = 2) -> Stack:
+    """The GPU region with every machine a device."""
+    document = outputs()
+    document["regions"][1] |= {
+        "mode": "per-node",
+        "nodes": [
+            {
+                "name": f"gpu-{number}",
+                "role": "worker",
+                "device": True,
+                "node_ip": f"10.1.0.{number}",
+                "pod_cidr": f"10.129.{number}.0/24",
+            }
+            for number in range(10, 10 + machines)
+        ],
+    }
+    return parse(document)
+
+
+def test_neighbours_of_a_per_node_region_may_meet_on_their_lan_and_nowhere_else_inside() -> None:
+    stack = per_node()
+    one, other = stack.regions[1].nodes
+    assert links.judge(stack, one, other, PEER | {"CurAddr": "10.1.0.11:41641"}).ok
+    for inside in ("10.129.11.1:41641", "10.1.0.10:41641"):
+        assert "a tunnel inside" in links.judge(stack, one, other, PEER | {"CurAddr": inside}).cause
+
+
+def test_a_device_is_asked_for_its_links_to_other_regions_and_to_its_neighbours() -> None:
+    stack = per_node()
+    gateway = links.Gateway(pod=Pod(name="p", node="gpu-10", ip=""), socket="/s")
+    answers = Scripted('{"Peer": null}', f'{links.MARK}\n{{"Peer": null}}')
+    found = links.check_links(answers, stack, stack.regions[1].nodes[0], gateway)
+    assert [result.subject for result in found] == ["gpu-10 to hub-gw-1", "gpu-10 to gpu-11"]
+    answers = Scripted('{"Peer": null}', f'{links.MARK}\n{{"Peer": null}}')
+    found = links.check_links(answers, stack, stack.nodes[1], gateway)
+    assert [result.subject for result in found] == ["hub-gw-1 to gpu-10", "hub-gw-1 to gpu-11"]
+
+
+def test_of_many_devices_a_few_take_part() -> None:
+    assert len(per_node(8).linked) == 1 + 8
+    assert [node.name for node in per_node(50).linked] == ["hub-gw-1", "gpu-10", "gpu-11", "gpu-12", "gpu-13"]
+
+
+def test_a_static_pod_that_does_not_show_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(Scripted):
+        def pods(self, selector: str, namespace: str | None = None) -> list[dict[str, Any]]:
+            self.commands.append(selector)
+            pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "gpu-a", "containers": []}}
+            return [pod] if len(self.commands) > 1 else []
+
+    monkeypatch.setattr("check.links.OFTEN", 0.01)
+    wanted = [node for node in parse(outputs()).nodes if node.name == "gpu-a"]
+    assert links.await_gateways(Late(), wanted, 5).keys() == {"gpu-a"}
+    assert links.await_gateways(Late(), wanted, 0) == {}
+
+
 def test_a_gateway_without_pod_or_peer_fails(stack: Stack) -> None:
     (result,) = links.check_links(Scripted(), stack, stack.nodes[2], None)
     assert "no running pod subnet-router or apiserver-connector on gpu-a" in result.cause
@@ -170,6 +226,17 @@ def test_lan_traffic_on_the_tunnel_is_found(stack: Stack, after: str, ok: bool) 
     assert result is not None
     assert result.ok is ok
     assert ok or "before Tailscale's 5210" in result.cause
+
+
+@pytest.mark.parametrize(("after", "ok"), [("500 22000000", True), ("100 300000", False)])
+def test_in_a_per_node_region_the_same_must_show_on_the_tunnels(after: str, ok: bool) -> None:
+    region = per_node().regions[1]
+    pods = {node.name: Pod(name=node.name, node=node.name, ip=str(node.pod_cidr[5])) for node in region.nodes}
+    once = ["100 100", "100 100", "0 1.0 1.5 abc /data/in", after, "500 22000000"]
+    result = transfers.lan(Scripted("abc /data/20", *once, *once, *once), region, pods, pods)
+    assert result is not None
+    assert (result.name, result.ok) == ("in-region traffic is encrypted", ok)
+    assert ok or "in plain text" in result.cause
 
 
 def test_a_region_of_one_node_has_no_lan_to_check(stack: Stack) -> None:

@@ -207,6 +207,18 @@ def test_devices_of_tailscale_are_found_by_host_name_not_by_machine_name(server:
     assert server.writes() == [("DELETE", "/api/v2/device/nA")]
 
 
+def test_of_a_control_planes_join_the_device_can_be_deleted_alone(server: FakeServer) -> None:
+    node = {"id": "7", "name": "gpu-a", "tags": OURS}
+    server.hook = lambda _fake, _method, path, _body: (
+        (200, {"nodes": [node]}) if path == "/api/v1/node" else None
+    )
+    server.objects["/api/v1/node/7"] = {}
+    tailnet = {"kind": "headscale", "url": server.url, "api_key": "k"}
+    joined = stdin(server, device={"tailnet": tailnet, "hostname": "gpu-a", "replaces": []})
+    assert v1.device_delete(joined) == {"devices": ["7"]}
+    assert server.writes() == [("DELETE", "/api/v1/node/7")]
+
+
 def test_a_refused_api_key_is_named_and_not_shown(server: FakeServer) -> None:
     server.hook = lambda *_: (401, {"message": "Unauthorized"})
     tailnet = {"kind": "headscale", "url": server.url, "api_key": "hskey-secret"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from network.plan import plan_network
-from outputs import address_map, gateway_links, moved_addresses, usd_per_hour
+from outputs import address_map, gateway_links, moved_addresses
 from tests.stacks import ssh_region, stack
 
 RUNNING = address_map(plan_network(stack()))
@@ -33,12 +33,20 @@ def test_an_unchanged_stack_is_not_refused() -> None:
         ("node_cidr", "10.9.0.0/24", "10.1.0.0/24"),
         ("pod_cidr", "10.140.0.0/16", "10.129.0.0/16"),
         ("kind", "cloud", "gpu"),
+        ("mode", "per-node", "gateway"),
     ],
 )
 def test_a_running_region_keeps_its_ranges(field: str, value: str, before: str) -> None:
     assert moved_addresses(RUNNING, edited(**{field: value})) == [
         f"region gpu: {field} is {before} on its machines, the stack file says {value}"
     ]
+
+
+def test_a_stack_from_before_the_modes_runs_gateways() -> None:
+    older = [{key: value for key, value in region.items() if key != "mode"} for region in RUNNING]
+    assert moved_addresses(older, RUNNING) == []
+    (said,) = moved_addresses(older, edited(mode="per-node"))
+    assert said == "region gpu: mode is gateway on its machines, the stack file says per-node"
 
 
 def test_every_change_is_named() -> None:
@@ -55,6 +63,13 @@ def test_the_control_plane_keeps_its_address() -> None:
     assert refusals(("regions.0.control_plane.first_ip", "10.0.0.11")) == [
         "machine hub-cp-1: it runs the control plane at 10.0.0.10; replacing it would lose the cluster"
     ]
+
+
+def test_a_gateway_does_not_become_a_plain_node_where_it_is() -> None:
+    (said,) = refusals(("regions.1.machines.1.gateway", False))
+    assert said.startswith("machine gpu-b: it is a gateway of the tailnet")
+    assert "remove the machine" in said
+    assert refusals(("regions.1.machines.2.gateway", True)) == []
 
 
 def test_the_control_plane_keeps_its_machine() -> None:
@@ -102,7 +117,17 @@ def test_a_direct_link_is_expected_between_gateways_of_different_regions() -> No
     ]
 
 
-def test_the_price_counts_every_gpu_whose_price_is_stated() -> None:
-    assert usd_per_hour(plan_network(stack())) == pytest.approx(3 * 8 * 1.9)
-    assert usd_per_hour(plan_network(stack(("regions.1.machines.0.gpu", None)))) == pytest.approx(2 * 8 * 1.9)
-    assert usd_per_hour(plan_network(stack(("regions.1", ...)))) == 0
+def test_a_per_node_regions_first_machines_link_to_everybody_and_to_each_other() -> None:
+    machines = [{"name": f"tx-{host}", "node_ip": f"10.3.0.{host}"} for host in range(10, 17)]
+    region = ssh_region(mode="per-node", machines=machines, provider={"kind": "lab", "lan": "l2"})
+    links = gateway_links(plan_network(stack(("regions.1", region))))
+    inside = [link for link in links if link.count("tx-") == 2]
+    assert inside == [
+        "tx-10-tx-11",
+        "tx-10-tx-12",
+        "tx-10-tx-13",
+        "tx-11-tx-12",
+        "tx-11-tx-13",
+        "tx-12-tx-13",
+    ]
+    assert len(links) == len(inside) + 2 * 4

@@ -33,6 +33,15 @@ def tx(index: int, **changes: Any) -> dict[str, Any]:
     return region
 
 
+def slotted(index: int, slot: int) -> dict[str, Any]:
+    """A region of the dev stack on a slot, its listed machines on the slot's addresses."""
+    region = stack_data()["regions"][index]
+    del region["node_cidr"], region["pod_cidr"]
+    for machine in region.get("machines", []):
+        machine["node_ip"] = f"10.0.{slot}.{machine['node_ip'].split('.')[3]}"
+    return {**region, "slot": slot}
+
+
 HUB_ON_SSH = {
     "name": "hub",
     "kind": "cloud",
@@ -68,6 +77,115 @@ HUB_ON_SSH = {
 }
 
 RULES: list[tuple[str, Edits, str]] = [
+    (
+        "somebody else's network among the pods",
+        [("reserved", [{"cidr": "10.200.0.0/16", "owner": "office VPN"}])],
+        "kubernetes: pod_supernet 10.128.0.0/9 touches reserved 10.200.0.0/16 (office VPN): machines route a whole "
+        "supernet to their gateway and would not reach it any more; write a supernet beside it, for example "
+        "pod_supernet: 10.128.0.0/10, with every pod_cidr inside",
+    ),
+    (
+        "somebody else's network among the Services",
+        [("reserved", [{"cidr": "10.96.8.0/24", "owner": "mainframe"}])],
+        "kubernetes: service_cidr 10.96.0.0/16 overlaps reserved 10.96.8.0/24 (mainframe); write a free range",
+    ),
+    (
+        "a region inside another one's VPC",
+        [("regions.0.lan_ranges", ["10.0.0.0/15"])],
+        "region gpu: node_cidr 10.1.0.0/24 overlaps region hub: lan_ranges 10.0.0.0/15, so its machines would look "
+        "for it at home; write a free range, for example node_cidr: 10.2.0.0/24",
+    ),
+    (
+        "docker in the machines' own range",
+        [("regions.1.lan_ranges", ["10.1.0.128/25"])],
+        "region gpu: lan_ranges 10.1.0.128/25 is cut out of the region's own node_cidr 10.1.0.0/24; write a free",
+    ),
+    (
+        "a provider network that Tailscale drops",
+        [("regions.1.lan_ranges", ["100.100.2.0/24"])],
+        "region gpu: lan_ranges 100.100.2.0/24 touches 100.64.0.0/10, which belongs to the tailnet's device addresses",
+    ),
+    (
+        "a NAT without a reason",
+        [("regions.1.provider.nat", "easy")],
+        "region gpu: provider.nat easy hides its gateways, so no other region can dial them; remove nat, or "
+        "no_inbound:",
+    ),
+    (
+        "a gateway at a private address",
+        [("regions.2", tx(0, address="192.168.1.7"))],
+        "region tx, machine tx-a: is a gateway at 192.168.1.7, a private address that other regions cannot dial; "
+        "write address: its public one, or no_inbound:",
+    ),
+    (
+        "a machine at its address in the tailnet",
+        [("regions.2", tx(1, address="100.101.102.103"))],
+        "address 100.101.102.103 is one of a tailnet or of a carrier's NAT; write the one that the machine has without",
+    ),
+    (
+        "a gateway's public address among the nodes",
+        [("kubernetes.node_supernet", "203.0.112.0/20"), ("regions.2", tx(0, address="203.0.113.9"))],
+        "is a gateway at 203.0.113.9, which lies in kubernetes.node_supernet 203.0.112.0/20: the tunnel's own packets "
+        "would be routed into the tunnel; write a private node_supernet, for example 10.0.0.0/9",
+    ),
+    (
+        "a copied machine with its address",
+        [("regions.2", tx(1, address="198.51.100.7", jump=None))],
+        "machine tx-b: SSH at 198.51.100.7 port 22 is also that of tx-a, so one machine would be set up twice; write "
+        "each one's own address",
+    ),
+    (
+        "two gateways behind one address",
+        [("regions.2", tx(1, address="198.51.100.7", port=2202, jump=None, gateway=True))],
+        "machine tx-b: is a device of the tailnet at 198.51.100.7, and so is tx-a: behind one address only one of "
+        "them gets what arrives at UDP 41641; write an address of its own, or make only one of them a gateway",
+    ),
+    (
+        "a chain of jumps",
+        [("regions.2", tx(0, jump="tx-b")), ("regions.2.machines.1.address", "198.51.100.8")],
+        "region tx, machine tx-a: jump tx-b itself needs jump tx-a, and SSH goes through one machine only; write a "
+        "jump that the operator reaches directly, or remove jump from tx-b",
+    ),
+    (
+        "a public API server without an address",
+        [
+            ("regions.0", HUB_ON_SSH),
+            ("regions.0.machines.0", HUB_ON_SSH["machines"][0] | {"address": None, "jump": "gw-a"}),  # type: ignore[index]
+        ],
+        "machine cp: runs a public API server (access.api), but has no address; write address: its public one, or",
+    ),
+    (
+        "a first address for listed machines",
+        [("regions.0", HUB_ON_SSH | {"gateways": {"count": 2, "first_ip": "10.0.0.6"}})],
+        "region hub: gateways.first_ip written, but the machines are listed; remove it",
+    ),
+    (
+        "a control server inside the cluster",
+        [("tailnet.url", "https://10.1.0.5")],
+        "tailnet: url https://10.1.0.5 lies in kubernetes.node_supernet (10.0.0.0/9), which gateways reach only "
+        "after they have talked to it; write an address or a name outside the cluster",
+    ),
+    (
+        "an endpoint in the cluster's own domain",
+        [("kubernetes.endpoint", "api.cluster.local")],
+        "endpoint api.cluster.local lies in cluster.local, where the cluster's own DNS answers; write a name outside",
+    ),
+    (
+        "the tunnel as LAN",
+        [("regions.1.lan_device", "tailscale0")],
+        "region gpu: lan_device tailscale0 is no interface to a LAN; write the one that has the node IPs",
+    ),
+    (
+        "a slot that two regions have",
+        [("regions.0", slotted(0, 3)), ("regions.1", slotted(1, 3))],
+        "region gpu: slot 3 is also the slot of region hub; write a free one, for example slot: 0",
+    ),
+    (
+        "a slot whose ranges another region has",
+        [("regions.1", slotted(1, 0))],
+        "region gpu: node_cidr 10.0.0.0/24 overlaps region hub: node_cidr 10.0.0.0/24; write a free one, for "
+        "example slot: 1",
+    ),
     (
         "node ranges overlap",
         [("regions.1.node_cidr", "10.0.0.0/24")],
@@ -365,7 +483,7 @@ def test_the_dev_plan() -> None:
 
 
 def test_machines_without_a_shared_switch_reach_their_gateways_through_a_tunnel() -> None:
-    west = plan_network(StackConfig.model_validate(stack_data(STACK_FILES[1]))).region("west")
+    west = plan_network(StackConfig.model_validate(stack_data(STACK_FILES[-1]))).region("west")
     assert west.reach == "tunnel"
 
 
@@ -387,3 +505,42 @@ def test_one_gateway_may_run_an_old_tailscale() -> None:
         ("regions.1.machines.1.gateway", False),
     ]
     assert plan_network(stack(*edits)).devices == 2
+
+
+def test_a_region_behind_a_nat_is_planned_if_it_says_why_it_works() -> None:
+    edits: Edits = [
+        ("regions.1.provider.nat", "hard"),
+        ("regions.1.no_inbound", "rented flat, dials the hub"),
+    ]
+    assert plan_network(stack(*edits)).region("gpu").no_inbound == "rented flat, dials the hub"
+
+
+def test_gateways_that_nobody_dials_need_no_public_address() -> None:
+    region = ssh_region(no_inbound="campus firewall, dials the hub")
+    region["machines"][0] |= {"address": "192.168.1.7"}
+    region["machines"][1] |= {"gateway": True}
+    assert len(plan_network(stack(("regions.2", region))).region("tx").gateways) == 2
+
+
+@pytest.mark.parametrize(("prefix", "pods"), [(24, 110), (25, 110), (26, 60), (28, 12)])
+def test_a_machine_runs_no_more_pods_than_its_range_has_addresses_for(prefix: int, pods: int) -> None:
+    assert plan_network(stack(("kubernetes.node_pod_prefix", prefix))).max_pods == pods
+
+
+def test_more_prefixes_than_devices_should_hold_are_refused() -> None:
+    regions = stack_data()["regions"][:1]
+    for number in range(40):
+        listed = [
+            {"name": f"r{number}-{i}", "node_ip": f"10.0.{number + 1}.{i}", "gateway": True}
+            for i in range(2, 6)
+        ]
+        region = {
+            "name": f"r{number}",
+            "kind": "gpu",
+            "provider": {"kind": "lab", "lan": "l2"},
+            "cni": "plain",
+        }
+        regions.append({**region, "slot": number + 1, "machines": listed})
+    said = refusal([("regions", regions), ("tailnet.max_devices", 1000)])
+    assert "the stack's devices may come to advertise 2494 prefixes, 62 of them for region r0" in said
+    assert "write fewer gateways per region" in said

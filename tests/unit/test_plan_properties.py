@@ -1,152 +1,207 @@
-"""Generated stacks: a plan passes a second opinion or is refused; edits move nobody else."""
+"""Generated stacks: a plan passes a second opinion or is refused with remedies; edits move nobody else.
+
+`make fuzz` runs the same with more examples (TAILSPAN_EXAMPLES) and shows how far it is.
+"""
 
 from __future__ import annotations
 
+import copy
+import os
 import random
-from dataclasses import replace
-from ipaddress import IPv4Network
+import re
+import sys
+from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings
 
+from config.problems import stack_problems
 from config.schema import StackConfig
+from network.links import region_links
 from network.plan import NetworkPlanError, RegionPlan, plan_network
-from tests.stacks import stack_data
+from network.tailnet_policy import tailnet_policy
+from outputs import address_map
+from tests.stacks import put, stack_data
 from tests.unit.plan_checker import faults
+from tests.unit.stack_strategies import sound_stacks, spoilt_stacks, stacks
 
-BASE_NODE, BASE_POD = 10 << 24, (10 << 24) + (128 << 16)
+# On a busy machine hundreds of examples may take minutes.
+pytestmark = pytest.mark.timeout(900)
+
+EXAMPLES = int(os.environ.get("TAILSPAN_EXAMPLES", "500"))
+FEWER = max(EXAMPLES // 5, 1)
+# Every line names its object first and ends with what to write.
+LINE = re.compile(r"(regions?|machine|kubernetes|tailnet)\b[^:]*: .+; .+")
 
 
-def gpu_region(
-    number: int, slot: int, hosts: list[int], gateways: int, node_prefix: int = 24
-) -> dict[str, Any]:
-    """Region `number` on slot `slot` of both supernets; the first machines are its gateways."""
-    size = 32 - node_prefix
-    network = BASE_NODE + (slot << 16) >> size << size
+def few(examples: int) -> settings:
+    return settings(
+        max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
+
+
+def exported(config: StackConfig) -> dict[str, Any]:
+    """The plan as others get it: the stack's outputs, the links and the tailnet's policy."""
+    plan = plan_network(config)
     return {
-        "name": f"gpu{number}",
-        "kind": "gpu",
-        "provider": {"kind": "lab", "lan": "l2"},
-        "node_cidr": f"{dotted(network)}/{node_prefix}",
-        "pod_cidr": f"{dotted(BASE_POD + (slot << 16))}/16",
-        "cni": "plain",
-        "machines": [
-            {"name": f"gpu{number}-{host}", "node_ip": dotted(network + host), "gateway": i < gateways}
-            for i, host in enumerate(hosts)
-        ],
+        "regions": address_map(plan),
+        "links": [asdict(link) for link in region_links(config, plan)],
+        "policy": tailnet_policy(plan),
+        "devices": plan.devices,
+        "max_pods": plan.max_pods,
+        "mtu": plan.mtu,
     }
 
 
-def dotted(address: int) -> str:
-    return ".".join(str(address >> shift & 255) for shift in (24, 16, 8, 0))
-
-
-def config(regions: list[dict[str, Any]], **tailnet: Any) -> StackConfig:
-    data = stack_data()
-    data["regions"] = data["regions"][:1] + regions
-    data["tailnet"] |= tailnet
-    return StackConfig.model_validate(data)
-
-
-@st.composite
-def sound_regions(draw: st.DrawFn) -> list[dict[str, Any]]:
-    slots = draw(st.lists(st.integers(1, 90), min_size=2, max_size=5, unique=True))
-    regions = []
-    for number, slot in enumerate(slots):
-        hosts = draw(st.lists(st.integers(2, 254), min_size=2, max_size=6, unique=True))
-        regions.append(gpu_region(number, slot, hosts, draw(st.integers(1, min(4, len(hosts))))))
-    return regions
-
-
-@st.composite
-def any_regions(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Mostly wrong ones: ranges collide, hosts repeat or leave their range, gateways are missing."""
-    regions = []
-    for number in range(draw(st.integers(0, 4))):
-        hosts = draw(st.lists(st.integers(0, 300), max_size=6))
-        region = gpu_region(
-            draw(st.integers(0, 5)) if draw(st.booleans()) else number,
-            draw(st.integers(0, 120)),
-            hosts,
-            draw(st.integers(0, 5)),
-            node_prefix=draw(st.integers(22, 31)),
-        )
-        slot = draw(st.integers(0, 40)) * 64 % 256
-        region["pod_cidr"] = f"10.{128 + slot % 128}.0.0/{draw(st.integers(9, 26))}"
-        try:
-            config([region])
-        except ValueError:
-            region["pod_cidr"] = "10.200.0.0/16"  # host bits are the schema's business
-        regions.append(region)
-    return regions
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    regions=any_regions(),
-    devices=st.integers(1, 12),
-    version=st.sampled_from(["1.84.3", "1.98.10", "1.102.3"]),
-)
-def test_a_plan_passes_a_second_opinion_or_is_refused(
-    regions: list[dict[str, Any]], devices: int, version: str
-) -> None:
+def verdict(data: dict[str, Any]) -> tuple[str, list[str]]:
+    """Where a stack file ends, and what is wrong with that end."""
+    config, problems = stack_problems(data, "f")
+    if config is None:
+        return "refused by the schema", [line for line in problems if ";" not in line] if problems else [
+            "no reason"
+        ]
     try:
-        found = faults(plan_network(config(regions, max_devices=devices, version=version)))
+        return "planned", faults(data, exported(config))
     except NetworkPlanError as error:
-        found = [f"no remedy in: {problem}" for problem in error.problems or ("",) if ";" not in problem]
-    assert found == []
+        wordless = [
+            f"no object or no remedy in: {line}" for line in error.problems if not LINE.fullmatch(line)
+        ]
+        return "refused by the plan", wordless or ([] if error.problems else ["refused without a reason"])
 
 
-@settings(max_examples=100, deadline=None)
-@given(regions=sound_regions())
-def test_a_sound_stack_is_planned_and_passes_a_second_opinion(regions: list[dict[str, Any]]) -> None:
-    assert faults(plan_network(config(regions))) == []
+class Split(Counter[str]):
+    """How many examples ended where; a long run shows its progress."""
+
+    def note(self, end: str) -> None:
+        self[end] += 1
+        if self.total() % 1000 == 0:
+            print(f"{self.total()} of {EXAMPLES}: {self}", file=sys.stderr, flush=True)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count * 100 // self.total()} % {end}" for end, count in sorted(self.items()))
 
 
-@settings(max_examples=100, deadline=None)
-@given(regions=sound_regions(), seed=st.integers(0, 2**16))
-def test_removing_adding_or_reordering_regions_moves_no_other(
-    regions: list[dict[str, Any]], seed: int
-) -> None:
-    before = by_name(regions)
-    left = regions[1:]
-    random.Random(seed).shuffle(left)
-    assert by_name(left) == {name: region for name, region in before.items() if name != regions[0]["name"]}
+def test_a_plan_passes_a_second_opinion_or_is_refused_with_remedies() -> None:
+    split = Split()
+
+    @few(EXAMPLES)
+    @given(data=stacks())
+    def judge(data: dict[str, Any]) -> None:
+        end, wrong = verdict(data)
+        split.note(end)
+        assert wrong == []
+
+    judge()
+    print(f"\n{split.total()} generated stacks: {split}")
+    # Neither half may become a formality.
+    assert split["planned"] >= 0.3 * split.total()
+    assert split["refused by the plan"] >= 0.2 * split.total()
 
 
-@settings(max_examples=100, deadline=None)
-@given(regions=sound_regions(), seed=st.integers(0, 2**16))
-def test_removing_adding_or_reordering_machines_moves_no_other(
-    regions: list[dict[str, Any]], seed: int
-) -> None:
-    before = {node.name: node for region in by_name(regions).values() for node in region.nodes}
-    gone = regions[0]["machines"][-1]
-    if not gone["gateway"]:
-        regions[0]["machines"].remove(gone)
-        before.pop(gone["name"])
-    for region in regions:
-        random.Random(seed).shuffle(region["machines"])
-    assert {node.name: node for region in by_name(regions).values() for node in region.nodes} == before
+@few(FEWER)
+@given(data=sound_stacks())
+def test_a_sound_stack_is_planned(data: dict[str, Any]) -> None:
+    assert verdict(data) == ("planned", [])
 
 
-def by_name(regions: list[dict[str, Any]]) -> dict[str, RegionPlan]:
-    return {region.name: region for region in plan_network(config(regions)).regions}
+@few(EXAMPLES)
+@given(data=spoilt_stacks())
+def test_garbage_is_refused_in_words_or_planned(data: Any) -> None:
+    config, problems = stack_problems(data, "f")
+    assert (config is None) == bool(problems)
+    if config is not None:
+        try:
+            plan_network(config)
+        except NetworkPlanError as error:
+            problems = error.problems
+    assert all("\n" not in line for line in problems)
+
+
+@few(FEWER)
+@given(data=sound_stacks())
+def test_removing_or_reordering_regions_and_machines_moves_no_other(data: dict[str, Any]) -> None:
+    before = by_name(data)
+    gone = next((region for region in data["regions"] if region["kind"] == "gpu"), None)
+    left = copy.deepcopy(data)
+    left["regions"] = [region for region in left["regions"] if gone is None or region["name"] != gone["name"]]
+    for region in left["regions"]:
+        random.Random(0).shuffle(region.get("machines", []))
+    random.Random(1).shuffle(left["regions"])
+    assert by_name(left) == {
+        name: region for name, region in before.items() if gone is None or name != gone["name"]
+    }
+
+
+@few(FEWER)
+@given(data=sound_stacks())
+def test_removing_a_machine_moves_no_other(data: dict[str, Any]) -> None:
+    before = {node.name: node for region in by_name(data).values() for node in region.nodes}
+    for region in data["regions"]:
+        # A gateway's going changes what its partners advertise.
+        gone = [m for m in region.get("machines", []) if not m.get("gateway") and not m.get("control_plane")][
+            :1
+        ]
+        region["machines"] = [machine for machine in region.get("machines", []) if machine not in gone]
+        before = {name: node for name, node in before.items() if name not in [m["name"] for m in gone]}
+    assert {node.name: node for region in by_name(data).values() for node in region.nodes} == before
+
+
+def by_name(data: dict[str, Any]) -> dict[str, RegionPlan]:
+    return {region.name: region for region in plan_network(StackConfig.model_validate(data)).regions}
+
+
+def bend(plan: Any, path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        plan = plan[int(part) if part.isdigit() else part]
+    plan[last] = value
+
+
+BENT: list[tuple[str, Any, str]] = [
+    ("regions.1.node_cidr", "10.0.0.0/24", "hub node_cidr and gpu node_cidr share addresses"),
+    ("regions.1.pod_cidr", "10.96.0.0/16", "services share addresses"),
+    ("regions.1.pod_cidr", "100.64.0.0/16", "gpu pod_cidr touches 100.64.0.0/10"),
+    ("regions.1.pod_cidr", "10.130.0.0/16", "its ranges are not those of the file"),
+    ("regions.1.node_cidr", "192.168.0.0/24", "a range lies outside its supernet"),
+    ("regions.1.nodes", [], "no gateway, or too many"),
+    ("regions.1.nodes.0.node_ip", "10.1.0.11", "two machines have one address"),
+    ("regions.1.nodes.0.node_ip", "10.1.0.1", "a node IP is no host of the node range"),
+    ("regions.1.nodes.0.pod_cidr", "10.129.11.0/24", "the pods of gpu-a are not where its address says"),
+    ("regions.1.nodes.0.name", "gpu-b", "a node name is used twice"),
+    ("regions.1.nodes.0.role", "worker", "something else than a gateway advertises"),
+    ("regions.1.nodes.0.advertise", [], "gpu-a does not cover the region exactly"),
+    ("regions.1.nodes.0.advertise", ["10.1.0.0/25"], "gpu-a does not cover the region exactly"),
+    ("regions.1.nodes.1.advertise", ["10.1.0.0/24", "10.129.0.0/16"], "two gateways advertise the same prefix"),
+    ("regions.1.nodes.1.advertise", ["10.2.0.0/24", "10.129.0.0/16"], "gpu-b advertises foreign addresses"),
+    ("regions.1.nodes.1.advertise", ["10.1.0.0/30"], "no room to take over"),
+    ("regions.1.tag", "tag:tailspan-hub", "its tag may advertise foreign addresses"),
+    ("policy.autoApprovers.routes", {}, "a prefix is not approved"),
+    ("policy.tagOwners", {}, "nobody owns its tag"),
+    ("devices", 3, "the devices are not counted right"),
+    ("max_pods", 254, "a machine may run more pods than it has addresses"),
+    ("mtu", 1500, "the stack's packets have the wrong size"),
+    ("links", [], "the pairs of regions are not those of the plan"),
+    ("links.0.mtu", 1420, "packets between hub and gpu have the wrong size"),
+    ("links.0.path", "relayed", "hub and gpu could meet"),
+]  # fmt: skip
+
+
+def test_the_second_opinion_knows_devices_that_advertise_more_than_themselves() -> None:
+    data = put(put(stack_data(), "regions.1.mode", "per-node"), "regions.1.machines.0.gateway", False)
+    put(data, "regions.1.machines.1.gateway", False)
+    plan = exported(StackConfig.model_validate(data))
+    assert faults(data, plan) == []
+    plan["regions"][1]["nodes"][0]["advertise"].append("10.1.0.0/24")
+    assert faults(data, plan) == ["gpu: gpu-a does not advertise exactly itself"]
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
-    [
-        ({"node_cidr": "10.0.0.0/24"}, "two ranges share addresses"),
-        ({"pod_cidr": "10.130.0.0/16"}, "a node's pods are outside the pod range"),
-        ({"nodes": ()}, "no gateway, or too many"),
-    ],
+    ("path", "value", "fault"), BENT, ids=[f"{path}: {fault}"[:70] for path, _, fault in BENT]
 )
-def test_the_second_opinion_finds_faults(change: dict[str, Any], fault: str) -> None:
-    plan = plan_network(config([gpu_region(1, 1, [10, 11], 2)]))
-    values: dict[str, Any] = {
-        key: IPv4Network(value) if isinstance(value, str) else value for key, value in change.items()
-    }
-    bent = replace(plan, regions=(plan.regions[0], replace(plan.regions[1], **values)))
-    assert any(fault in line for line in faults(bent))
+def test_the_second_opinion_finds_faults(path: str, value: Any, fault: str) -> None:
+    plan = copy.deepcopy(exported(StackConfig.model_validate(stack_data())))
+    assert faults(stack_data(), plan) == []
+    bend(plan, path, value)
+    assert any(fault in line for line in faults(stack_data(), plan)), faults(stack_data(), plan)

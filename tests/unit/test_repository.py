@@ -34,8 +34,8 @@ def relative(path: Path) -> str:
 
 
 def make_targets() -> set[str]:
-    (line,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    return set(line.split())
+    lines = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return {target for line in lines for target in line.split()}
 
 
 def verbs(app: Any) -> set[str]:
@@ -138,3 +138,24 @@ def test_a_workflow_runs_make_targets_and_pinned_actions_only(path: Path) -> Non
         for step in job["steps"]:
             action, command = step.get("uses", ""), step.get("run", "")
             assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) or re.match(r"make [a-z-]+", command)
+
+
+@pytest.mark.parametrize("path", [path for path in CI if path.suffix == ".yml"], ids=relative)
+def test_no_workflow_runs_a_forks_code_with_rights(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert "pull_request_target" not in workflow[True]  # YAML 1.1 reads `on` as true
+    for job in workflow["jobs"].values():
+        rights = job["permissions"]
+        runs_code = any("run" in step for step in job["steps"])
+        # A token that may write is in no job that runs the pull request's code; OIDC only for our own branches.
+        assert not (runs_code and set(rights.values()) - {"read"} and set(rights) != {"contents", "id-token"})
+        if "id-token" in rights:
+            assert "head.repo.full_name == github.repository" in job["if"]
+
+
+@pytest.mark.parametrize("path", [path for path in CI if path.suffix == ".yml"], ids=relative)
+def test_no_workflow_puts_a_value_of_others_into_a_command(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    scripts = [step.get("run", "") + str((step.get("with") or {}).get("script", "")) for step in steps]
+    assert [script for script in scripts if "${{" in script] == []

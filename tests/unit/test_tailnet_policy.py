@@ -10,13 +10,13 @@ import pytest
 from config.schema import StackConfig
 from network.plan import NetworkPlan, plan_network
 from network.tailnet_policy import tailnet_policy
-from tests.stacks import STACK_FILES, stack, stack_data
+from tests.stacks import ROOT, STACK_FILES, stack, stack_data
 
 
 @pytest.fixture
 def plan() -> NetworkPlan:
     """A hub and two GPU regions."""
-    return plan_network(StackConfig.model_validate(stack_data(STACK_FILES[1])))
+    return plan_network(StackConfig.model_validate(stack_data(STACK_FILES[-1])))
 
 
 @pytest.fixture
@@ -87,6 +87,18 @@ def test_gpu_nodes_of_different_regions_only_ping_each_other(policy: dict[str, A
 
 def test_gateways_talk_tag_to_tag_at_the_agents_port(policy: dict[str, Any]) -> None:
     assert allowed(policy, "tag:tailspan-gpu", "tag:tailspan-hub") == {"icmp:*", "udp:41642", "tcp:41642"}
+
+
+def test_machines_of_a_per_node_region_reach_each_other_at_every_port_and_nobody_elses() -> None:
+    regions = stack_data(ROOT / "examples" / "Pulumi.per-node.yaml")["regions"]
+    policy = tailnet_policy(plan_network(stack(("regions.2", regions[-1]))))
+    for source in ("10.4.0.0/24", "10.132.0.0/16"):
+        assert "*" in allowed(policy, source, "10.4.0.0/24")
+        assert allowed(policy, source, "10.0.0.0/24") == {"tcp:6443", "icmp:*"}
+    assert allowed(policy, "10.4.0.0/24", "10.1.0.0/24") == {"icmp:*"}
+    assert allowed(policy, "10.1.0.0/24", "10.4.0.0/24") == {"icmp:*"}
+    # In gateway mode such traffic stays on the LAN, and the tailnet lets none of it through.
+    assert allowed(policy, "10.129.0.0/16", "10.1.0.0/24") == set()
 
 
 def test_no_grant_names_everyone(policy: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lab.plugins.base import Call, PluginError, Properties, Resource
+from lab.plugins.rehearsal import rehearsed_stdout
 from lab.plugins.schema import Kind, ListOf, MapOf, OneOf
 
 PREVIOUS = {"PULUMI_COMMAND_STDOUT": "stdout", "PULUMI_COMMAND_STDERR": "stderr"}
@@ -60,6 +61,9 @@ class CommandResource(Resource):
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         outputs = self._perform(call, inputs.get("create"), inputs, {})
         return secrets.token_hex(16), {**inputs, **outputs}
+
+    def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        return call.name, {**inputs, "stdout": rehearsed_stdout(), "stderr": ""}
 
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
         command = inputs.get("update") or inputs.get("create")

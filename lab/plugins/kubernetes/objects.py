@@ -80,6 +80,10 @@ class KubernetesObject(Resource):
                 raise InitFailed(resource_id, self._outputs(live, inputs), [str(problem)]) from None
         return resource_id, self._outputs(live, inputs)
 
+    def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        name, namespace = inputs["metadata"]["name"], inputs["metadata"].get("namespace")
+        return f"{namespace}/{name}" if namespace else name, inputs
+
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
         return self.create(call, inputs)[1]
 

@@ -9,5 +9,6 @@ package = Package(
     name="tailscale",
     resources={"tailscale:index/acl:Acl": Acl(), "tailscale:index/tailnetKey:TailnetKey": TailnetKey()},
     functions={"tailscale:index/getAcl:getAcl": get_acl},
-    config=Record({"apiKey!": "string", "baseUrl!": "string", "tailnet": "string", "userAgent": "string"}),
+    # Without baseUrl it is a tailnet at Tailscale: that can be previewed here, and asking it is refused (api.request).
+    config=Record({"apiKey!": "string", "baseUrl": "string", "tailnet": "string", "userAgent": "string"}),
 )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from lab.plugins.base import Call, CheckFailed, PluginError, Properties, Resource
+from lab.plugins.rehearsal import REHEARSED_POLICY
 from lab.plugins.schema import Record
 from lab.plugins.tailscale.api import ApiError, request
 from lab.plugins.values import Unknown
@@ -44,6 +47,9 @@ class Acl(Resource):
             )
         return POLICY_ID, self.update(call, POLICY_ID, inputs, {})
 
+    def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        return POLICY_ID, inputs
+
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
         request(call, "PUT", "policy", {"policy": inputs["acl"]})
         return inputs
@@ -62,7 +68,13 @@ class Acl(Resource):
 
 
 def get_acl(call: Call, args: Properties) -> Properties:
-    """Empty texts in an offline preview: there is no tailnet to ask (a real policy file is never empty)."""
+    """
+    Empty texts in an offline preview: there is no tailnet to ask (a real policy file is never empty). A rehearsal reads
+    the file that its launcher wrote: a policy with which the stack could have come up.
+    """
+    if call.rehearsal:
+        text = Path(os.environ[REHEARSED_POLICY]).read_text()
+        return {"id": POLICY_ID, "hujson": text, "json": text}
     if call.offline:
         return {"id": POLICY_ID, "hujson": "", "json": ""}
     existing = _existing(call)
