@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pulumi_command.remote import ConnectionArgs, ProxyConnectionArgs
+from typing import Any
 
 from providers.base import Login
 
@@ -11,28 +11,17 @@ DIAL_ATTEMPTS = 20
 DIAL_SECONDS = 5
 
 
-def connection(login: Login) -> ConnectionArgs:
-    """Connection arguments for a login, through its jump host if it has one."""
-    jump = login.jump
-    proxy = None
-    if jump:
-        proxy = ProxyConnectionArgs(
-            host=jump.host,
-            port=jump.port,
-            user=jump.user,
-            host_key=jump.host_key,
-            dial_error_limit=DIAL_ATTEMPTS,
-            per_dial_timeout=DIAL_SECONDS,
-        )
-    return ConnectionArgs(
-        host=login.host,
-        port=login.port,
-        user=login.user,
-        host_key=login.host_key,
-        proxy=proxy,
-        dial_error_limit=DIAL_ATTEMPTS,
-        per_dial_timeout=DIAL_SECONDS,
-    )
+def connection(login: Login) -> dict[str, Any]:
+    """A command's connection for a login, through its jump host if it has one."""
+    hop = {
+        "host": login.host,
+        "port": login.port,
+        "user": login.user,
+        "hostKey": login.host_key,
+        "dialErrorLimit": DIAL_ATTEMPTS,
+        "perDialTimeout": DIAL_SECONDS,
+    }
+    return hop | ({"proxy": connection(login.jump)} if login.jump else {})
 
 
 def as_root(user: str, verb: str) -> str:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_kubernetes as kubernetes
 import yaml
-from pulumi_command import local
 
 from bootstrap.kubeadm import API_PORT
 from components import kube
+from components.command import LocalCommand
 from components.secrets import secret
 
 
@@ -30,11 +30,10 @@ class ClusterAccess:
 
 def stack_seed(parent: pulumi.Resource) -> pulumi.Output[str]:
     """A random secret of the stack, made once and kept encrypted in its state; tokens are derived from it."""
-    command = local.Command(
+    command = LocalCommand(
         "secret-seed",
         create="python -m ops v1 secret",
-        logging=local.Logging.NONE,
-        add_previous_output_in_env=False,
+        logging="none",
         opts=pulumi.ResourceOptions(parent=parent, additional_secret_outputs=["stdout"]),
     )
     return secret(command.stdout.apply(lambda text: str(json.loads(text)["seed"])))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_command import local
 
 from bootstrap.group import group_values
 from bootstrap.script import Cluster, group_script
 from components.access import as_root
 from components.cluster import ClusterAccess
+from components.command import LocalCommand
 from components.nodes import READY_SECONDS, bootstrap_token, node_labels
 from components.secrets import secret
 from network.plan import NodePlan, RegionPlan
@@ -57,7 +57,7 @@ class NodeGroup(pulumi.ComponentResource):
         self.joined = self._join(machines)
         self.register_outputs({})
 
-    def _retire(self) -> local.Command:
+    def _retire(self) -> LocalCommand:
         """Nodes that are in the cluster and not in the stack any more; none when the group is new."""
         wanted = [node.name for node in self._args.nodes]
         request = self._args.access.kubeconfig.apply(
@@ -66,7 +66,7 @@ class NodeGroup(pulumi.ComponentResource):
         # Its machines are gone when it is deleted; it forgets those nodes whose join failed and was never undone.
         return self._command("retire", request, delete="python -m ops v1 group-forget", after=[])
 
-    def _join(self, machines: MachineGroup) -> local.Command:
+    def _join(self, machines: MachineGroup) -> LocalCommand:
         access = self._args.access
         request = pulumi.Output.all(access.kubeconfig, access.ca, access.seed, machines.hosts).apply(
             lambda values: json.dumps(
@@ -86,15 +86,13 @@ class NodeGroup(pulumi.ComponentResource):
 
     def _command(
         self, role: str, request: pulumi.Output[str], *, delete: str, after: Sequence[pulumi.Resource]
-    ) -> local.Command:
-        return local.Command(
+    ) -> LocalCommand:
+        return LocalCommand(
             f"{self._name}-{role}",
             create=f"python -m ops v1 group-{role}",
             update=f"python -m ops v1 group-{role}",
             delete=delete,
             stdin=secret(request),
-            logging=local.Logging.STDERR,
-            add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
 

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-from pulumi_command import local, remote
 
 from bootstrap.cni import CNI_LABEL
 from bootstrap.connector import has_connector
 from bootstrap.script import Cluster, Connector, Join, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
-from components.secrets import secret
+from components.command import LocalCommand, RemoteCommand
 from components.tailnet import Tailnet, hostnames
 from network.plan import NodePlan, RegionPlan
 from providers.base import Machine
@@ -71,27 +70,28 @@ class NodeFactory:
         self._tailnet = tailnet
         self._region = region
         self._parent = parent
+        # Secrets, and so is all that is made of them. Once for all machines: a preview waits for each output.
+        self._admission = pulumi.Output.all(access.ca, access.seed)
+        self._operator = pulumi.Output.all(access.kubeconfig, access.seed, tailnet.api())
 
-    def bootstrap(self, machine: Machine, node: NodePlan) -> remote.Command:
+    def bootstrap(self, machine: Machine, node: NodePlan) -> RemoteCommand:
         """Send the machine its script."""
-        connector = connector_of(node, self._region, self._tailnet, self._parent)
-        script = secret(
-            pulumi.Output.all(self._access.ca, self._access.seed, connector).apply(
-                lambda values: node_script(
-                    self._cluster,
-                    self._region,
-                    node,
-                    Join(ca=values[0], token=bootstrap_token(values[1], node)),
-                    values[2],
-                )
-            )
-        )
+        if has_connector(node, self._region):
+            connector = connector_of(node, self._region, self._tailnet, self._parent)
+            known = pulumi.Output.all(self._access.ca, self._access.seed, connector)
+            script = known.apply(lambda values: self._script(node, *values))
+        else:
+            script = self._admission.apply(lambda values: self._script(node, values[0], values[1]))
         return run_script(machine, script, self._parent)
 
-    def join(self, machine: Machine, node: NodePlan, *, after: Sequence[pulumi.Resource]) -> local.Command:
+    def _script(self, node: NodePlan, ca: str, seed: str, connector: Connector | None = None) -> str:
+        join = Join(ca=ca, token=bootstrap_token(seed, node))
+        return node_script(self._cluster, self._region, node, join, connector)
+
+    def join(self, machine: Machine, node: NodePlan, *, after: Sequence[pulumi.Resource]) -> LocalCommand:
         """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain and forget it."""
         *former, current = hostnames(node) if has_connector(node, self._region) else (node.name,)
-        request = pulumi.Output.all(self._access.kubeconfig, self._access.seed, self._tailnet.api()).apply(
+        request = self._operator.apply(
             lambda values: json.dumps(
                 {
                     "kubeconfig": values[0],
@@ -105,14 +105,12 @@ class NodeFactory:
                 sort_keys=True,
             )
         )
-        return local.Command(
+        return LocalCommand(
             f"{node.name}-join",
             create="python -m ops v1 join",
             update="python -m ops v1 update",
             delete=_farewell(node),
-            stdin=secret(request),
-            logging=local.Logging.STDERR,
-            add_previous_output_in_env=False,
+            stdin=request,
             opts=pulumi.ResourceOptions(parent=self._parent, depends_on=[*after, *self._access.ready]),
         )
 
@@ -148,20 +146,18 @@ def declared_node(node: NodePlan, region: RegionPlan, provider_id: str) -> dict[
 
 def run_script(
     machine: Machine, script: pulumi.Output[str], parent: pulumi.Resource, *, protect: bool = False
-) -> remote.Command:
+) -> RemoteCommand:
     """
     Run a node script as root. `update` is explicit, so a changed login or a rotated key runs the script again and
     never makes the node anew; a machine that goes away with all that is on it needs no farewell.
     """
-    return remote.Command(
+    return RemoteCommand(
         f"{machine.name}-bootstrap",
         connection=connection(machine.login),
         create=as_root(machine.login.user, "join"),
         update=as_root(machine.login.user, "join"),
         delete=as_root(machine.login.user, "leave"),
         stdin=script,
-        logging=remote.Logging.STDERR,
-        add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(
             parent=parent,
             additional_secret_outputs=["stdout"],

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-import pulumi
 from pulumi.automation import Stack
 from pulumi.automation.errors import CommandError
 from rich.console import Console
@@ -25,6 +24,7 @@ from lab.engine_cli import Cli, Mode, keep_no_logs, open_stack, set_secret, stac
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
 from lab.engine_policies import own_pack, policy_options
 from lab.engine_recovery import mend_state, only_launcher, remove_stale_locks, settle_pending
+from lab.engine_sdk import quicken
 from lab.engine_view import View
 from tools import paths
 
@@ -89,7 +89,7 @@ class Session:
         """Run one engine operation with progress; True if it went well. The report is printed."""
         view = View(self.console, planning=planning)
         policies = policy_options(self.policy_packs, self.files.stack)
-        _no_debug_messages()
+        quicken(planning=planning)
         self._warm_up(verb)
         with self._alone(planning):
             if planning:
@@ -146,11 +146,6 @@ def _load_quietly() -> None:
             vars(importlib.import_module(name))
     except Exception:
         return  # the program's own run will report it
-
-
-def _no_debug_messages() -> None:
-    """The SDK sends five a resource, each a round trip that the program waits for; nobody reads them."""
-    pulumi.log.debug = lambda *_, **__: None
 
 
 def _last_words(problem: CommandError) -> str:

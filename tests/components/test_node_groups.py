@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pulumi
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from components.nodes import bootstrap_token, node_labels
 from network.plan import NodePlan, plan_network
 from ops.v1 import TOKEN, VERBS, _group, _members
+from providers.ssh import SshRegion
 from tests.components.deploy import SEED, deployed
 from tests.components.recording import Recording
 from tests.components.stacks import dev, grouped
@@ -104,3 +106,8 @@ def test_a_groups_script_is_kept_once_and_holds_no_machines_values() -> None:
         assert bootstrap_token(SEED, node) not in many["script"]
         assert f"--hostname-override={node.name}" not in many["script"]
     assert few.keys() == many.keys()
+
+
+def test_machines_that_exist_already_make_no_group() -> None:
+    with pytest.raises(ValueError, match="machines on ssh are listed by name; write them under machines"):
+        SshRegion((), "root").machine_group("hub-cpu", nodes(), pulumi.ResourceOptions())

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -26,9 +25,7 @@ from typing import Any
 
 import yaml
 
-from lab import engine
-from lab.cli import end
-from lab.engine_files import API_KEY, Files
+from tests.engine.preview_once import NAIVE_NODES
 from tests.stacks import HOST_KEY, ROOT, put, ssh_region, stack_data
 from tools import paths
 
@@ -36,7 +33,6 @@ Json = dict[str, Any]
 ROUNDS = 5
 PER_GROUP = 100
 PER_REGION = 100
-NAIVE_NODES = "TAILSPAN_BENCH_NAIVE_NODES"
 
 
 @dataclass
@@ -52,6 +48,15 @@ class Case:
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     resources: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return statistics.median(self.wall)
+
+    @property
+    def work(self) -> float:
+        """Seconds of all processors together."""
+        return statistics.median(self.cpu)
 
     @property
     def folder(self) -> str:
@@ -108,60 +113,6 @@ CASES = (
 )
 
 
-# -- the programs
-
-
-def naive_program() -> None:
-    """What one writes first: the dev stack, and for each node a component, a machine, its script and its admission."""
-    import pulumi
-    import pulumi_command
-    from pulumi_command import local, remote
-
-    from providers.lab_types import LabProvider, Machine
-
-    REPOSITORY()
-    providers = [LabProvider("naive"), pulumi_command.Provider("naive-commands")]
-    for number in range(int(os.environ[NAIVE_NODES])):
-        name = f"naive-{number}"
-        node = pulumi.ComponentResource(
-            "bench:index:Node", name, None, pulumi.ResourceOptions(providers=providers)
-        )
-        child = pulumi.ResourceOptions(parent=node)
-        machine = Machine(
-            name, name=name, network="hub", role="worker", node_ip=f"10.0.1.{number}", opts=child
-        )
-        login = remote.ConnectionArgs(host=machine.ssh_host, host_key=machine.host_key, user="root")
-        script = remote.Command(f"{name}-script", connection=login, create="true", opts=child)
-        after = pulumi.ResourceOptions(parent=node, depends_on=[script])
-        local.Command(f"{name}-join", create="true", opts=after)
-
-
-def empty_program() -> None:
-    """Nothing: what is left is the launcher and the engine."""
-
-
-REPOSITORY = engine.stack_program
-PROGRAMS: dict[str, Callable[[], None]] = {
-    "stack": REPOSITORY, "naive": naive_program, "empty": empty_program,
-}  # fmt: skip
-
-
-def preview(folder: Path, program: str, policies: bool) -> bool:
-    """One preview as the launcher makes it, with the stack file of a folder."""
-    if program == "naive":
-        # In the place of the repository's program: what it imports is then loaded just as early.
-        engine.stack_program = naive_program
-    options: Json = {} if policies else {"policy_packs": []}
-    session = engine.Session(
-        Files("dev", folder / "copy", folder / "source"),
-        "offline",
-        program=PROGRAMS[program],
-        secrets={API_KEY: engine.OFFLINE_API_KEY},
-        **options,
-    )
-    return session.run("preview", planning=True)
-
-
 # -- the measuring
 
 
@@ -176,7 +127,7 @@ def prepare(case: Case, folder: Path) -> None:
 
 def run(case: Case, folder: Path) -> None:
     """One more run of a case; its seconds on the clock and on all processors together."""
-    argv = [sys.executable, "-m", "tests.engine.preview_bench", "--one", folder / case.folder, case.program]
+    argv = [sys.executable, "-m", "tests.engine.preview_once", folder / case.folder, case.program]
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(
         [*map(str, argv), *([] if case.policies else ["--no-policies"])],
@@ -192,32 +143,25 @@ def run(case: Case, folder: Path) -> None:
 
 
 def report(cases: list[Case]) -> None:
-    print(
-        f"{'preview of':36}{'resources':>10}{'wall':>9}{'at most':>9}{'processors':>12}   (medians of",
-        end=" ",
-    )
-    print(f"{len(cases[0].wall)} runs, seconds; load average {os.getloadavg()[0]:.1f})")
+    print(f"medians of {len(cases[0].wall)} runs, in seconds; load average {os.getloadavg()[0]:.1f}")
+    print(f"{'preview of':36}{'resources':>10}{'wall':>9}{'at most':>9}{'processors':>12}")
     for case in cases:
         goal = f"{case.goal:.0f}" if case.goal else ""
-        print(
-            f"{case.name:36}{case.resources:10}{_wall(case):9.2f}{goal:>9}{statistics.median(case.cpu):12.2f}"
-        )
-
-
-def _wall(case: Case) -> float:
-    return statistics.median(case.wall)
+        print(f"{case.name:36}{case.resources:10}{case.seconds:9.2f}{goal:>9}{case.work:12.2f}")
 
 
 def conclude(cases: list[Case]) -> None:
-    """The two ratios that a busy machine cannot hide; the last line is the one to the naive shape."""
+    """What a busy machine cannot hide; the last line is the ratio to the naive shape."""
     by_name = {case.name: case for case in cases}
     ours, without = by_name.get("1000 nodes in groups"), by_name.get("1000 nodes in groups, no policies")
     naive = by_name.get("1000 nodes, 4 resources each")
     if ours and without:
-        share = _wall(ours) / _wall(without) - 1
-        print(f"policies add {share:.0%} to a preview of 1000 nodes (at most 20%)")
+        wall, work = ours.seconds / without.seconds - 1, ours.work / without.work - 1
+        print(
+            f"policies add {wall:.0%} to a preview of 1000 nodes (at most 20%), {work:.0%} of processor time"
+        )
     if ours and naive:
-        print(f"1000 nodes in groups take {_wall(ours) / _wall(naive):.2f} of the time of the naive shape")
+        print(f"1000 nodes in groups take {ours.seconds / naive.seconds:.2f} of the time of the naive shape")
 
 
 def main() -> None:
@@ -226,12 +170,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", default="", help="rows whose name has this text")
-    parser.add_argument("--one", nargs=2, metavar=("FOLDER", "PROGRAM"), help=argparse.SUPPRESS)
-    parser.add_argument("--no-policies", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        folder, program = options.one
-        end(0 if preview(Path(folder), program, not options.no_policies) else 1)
     with suppress(PermissionError):
         os.nice(-5)
     cases = [case for case in CASES if options.only in case.name]
