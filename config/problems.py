@@ -18,6 +18,7 @@ from config.schema import RANGES, StackConfig
 
 KEY = "tailspan:stack"
 _SECRET_WORDS = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+_PLAIN_KEY = re.compile(r"[\w-]+")
 _LONGEST_VALUE = 80
 
 
@@ -87,7 +88,8 @@ class _Place:
             self.owner = self.models[0] if self.models else self.owner
             self.field = self.owner.model_fields.get(part)
             self.models = _models(self.field.annotation) if self.field else []
-            self.path += f".{part}"
+            # A key with a blank or a line break in it must not pass for two.
+            self.path += f".{part if _PLAIN_KEY.fullmatch(part) else _shown(part)}"
             self.name = part
 
     def example(self) -> str:

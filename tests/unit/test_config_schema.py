@@ -26,6 +26,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("regions.1.pod_cidr", ..., f"{GPU}.pod_cidr: is missing; write pod_cidr: 10.129.0.0/16"),
     ("regions.1.nodecidr", "10.1.0.0/24", f"{GPU}.nodecidr: unknown key; did you mean node_cidr?"),
     ("regions.1.colour", "red", "unknown key; remove it, or write one of name, provider, node_cidr"),
+    ("regions.1.node\ncidr", "red", 'regions[1]."node\\ncidr": unknown key'),
     ("regions.1.kind", "gpus", f'{GPU}.kind: got "gpus": unknown kind; write one of cloud, gpu'),
     ("regions.1.kind", ..., f"{GPU}.kind: is missing; write kind: with one of cloud, gpu"),
     ("regions.1.provider.kind", "gpc", 'provider.kind: got "gpc": unknown kind; write one of lab, ssh'),
