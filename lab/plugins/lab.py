@@ -186,10 +186,14 @@ class MachineGroup(Resource):
         return {f'machines["{name}"]' for name, host in hosts.items() if "trouble" in host}
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        make = partial(self._make, call, inputs)
+        return inputs["name"], self._with_hosts(call, inputs, {})
+
+    def _with_hosts(self, call: Call, inputs: Properties, known: Properties) -> Properties:
+        """All machines there; those that are known are left as they are, also if somebody switched one off."""
+        missing = [name for name in inputs["machines"] if name not in known]
         with ThreadPoolExecutor(TOGETHER) as workers:
-            hosts = dict(zip(inputs["machines"], workers.map(make, inputs["machines"]), strict=True))
-        return inputs["name"], {**inputs, "hosts": hosts}
+            made = dict(zip(missing, workers.map(partial(self._make, call, inputs), missing), strict=True))
+        return {**inputs, "hosts": {name: known.get(name) or made[name] for name in inputs["machines"]}}
 
     def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         hosts = {name: _rehearsed(spec["nodeIp"]) for name, spec in inputs["machines"].items()}
@@ -211,8 +215,11 @@ class MachineGroup(Resource):
 
     def update(self, call: Call, resource_id: str, inputs: Properties, old_outputs: Properties) -> Properties:
         old, new = old_outputs["machines"], inputs["machines"]
-        self._remove([name for name in old if new.get(name) != old[name]])
-        return self.create(call, inputs)[1]
+        gone = [name for name in old if new.get(name) != old[name]]
+        self._remove(gone)
+        hosts = old_outputs.get("hosts") or {}
+        known = {name: host for name, host in hosts.items() if name not in gone and "trouble" not in host}
+        return self._with_hosts(call, inputs, known)
 
     def read(
         self, call: Call, resource_id: str, inputs: Properties, outputs: Properties

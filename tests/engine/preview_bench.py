@@ -138,7 +138,7 @@ def run(case: Case, folder: Path) -> None:
         raise SystemExit(f"{case.name}: the preview failed:\n" + done.stderr[-3000:])
     case.wall.append(wall)
     case.cpu.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    found = re.search(r"(\d+) (?:to create|resources)", done.stderr.splitlines()[-1])
+    found = re.search(r"(\d+) resources", done.stderr.splitlines()[-1])
     case.resources = int(found.group(1)) if found else 0
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,29 +44,37 @@ def naive_program() -> None:
         local.Command(f"{name}-join", create="true", opts=after)
 
 
-def empty_program() -> None:
-    """Nothing: what is left is the launcher and the engine."""
+def preview(folder: Path, program: str, *, policies: bool) -> int:
+    """What `python -m lab preview` does, with other files and, if told, another program; its exit status."""
+    files = Files("dev", folder / "copy", folder / "source")
+    options: dict[str, Any] = {} if policies else {"policy_packs": []}
+    if program == "empty":
+        secrets = {API_KEY: engine.OFFLINE_API_KEY}
+        done = engine.Session(files, "offline", program=lambda: None, secrets=secrets, **options)
+        return 0 if done.run("preview", planning=True) else 1
+    from lab import preview as launcher
 
-
-PROGRAMS: dict[str, Callable[[], None]] = {
-    "stack": REPOSITORY, "naive": naive_program, "empty": empty_program,
-}  # fmt: skip
-
-
-def preview(folder: Path, program: str, *, policies: bool) -> bool:
     if program == "naive":
         # In the place of the repository's program: what it imports is then loaded just as early.
         engine.stack_program = naive_program
-    options: dict[str, Any] = {} if policies else {"policy_packs": []}
-    session = engine.Session(
-        Files("dev", folder / "copy", folder / "source"),
-        "offline",
-        program=PROGRAMS[program],
-        secrets={API_KEY: engine.OFFLINE_API_KEY},
-        **options,
-    )
-    return session.run("preview", planning=True)
+    sessions: list[engine.Session] = []
+
+    def session(*arguments: Any, **named: Any) -> engine.Session:
+        named |= {"program": engine.stack_program, **options}
+        sessions.append(engine.Session(*arguments, **named))
+        return sessions[-1]
+
+    for owner, name, instead in (
+        (Files, "of_lab", staticmethod(lambda _: files)),
+        (Files, "of_preview", staticmethod(lambda _: files)),
+        (launcher, "Session", session),
+    ):
+        setattr(owner, name, instead)
+    status = launcher.preview("dev", launcher.Options())
+    planned = [event for event in sessions[0].events or [] if "resourcePreEvent" in event]
+    print(f"{len(planned)} resources", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":
-    end(0 if preview(Path(sys.argv[1]), sys.argv[2], policies="--no-policies" not in sys.argv) else 1)
+    end(preview(Path(sys.argv[1]), sys.argv[2], policies="--no-policies" not in sys.argv))
