@@ -302,8 +302,8 @@ class GatewayAgent:
             return False, "drains"
         if not decision.well:
             return False, f"not well: tailscaled {'up' if self._tailscale.up else 'down'}, {decision}"
-        if not self._tailscale.owned:
-            return False, "the control server has not given this gateway all of its prefixes yet"
+        if not self._tailscale.heard_of:
+            return False, "the other gateways have not heard of all its prefixes yet"
         return True, f"carries traffic; unfit partners: {', '.join(decision.unfit) or 'none'}"
 
     def drain(self, wanted: bool) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 
-from agent.core.claims import Order
+from agent.core.claims import SETTLE_SECONDS, Order
 from agent.core.layout import Layout
 from agent.localapi import HOST, LocalApi, Tailnet
 from agent.log import log
@@ -35,6 +36,7 @@ class Tailscale:
         self.state: Tailnet | None = None
         self.busy = False
         self.patches = self.failures = 0
+        self._changed = float("-inf")
 
     @property
     def up(self) -> bool:
@@ -46,9 +48,12 @@ class Tailscale:
         return self._wanted is not None and self._set == self._wanted
 
     @property
-    def owned(self) -> bool:
-        """Has the control server given all of it to this gateway?"""
-        return self._wanted is not None and self.state is not None and self._wanted <= self.state.me.routes
+    def heard_of(self) -> bool:
+        """
+        Has it done so for long enough that the other gateways have heard of it? The own state does not tell: headscale
+        0.29 does not send a device its own new prefixes.
+        """
+        return self.settled and time.monotonic() - self._changed >= SETTLE_SECONDS
 
     def run(self) -> list[asyncio.Task[None]]:
         return [asyncio.create_task(one()) for one in (self._watch, self._poll, self._assert)]
@@ -121,7 +126,7 @@ class Tailscale:
                 self.state = await asyncio.to_thread(self._api.tailnet)
             except OSError as error:
                 self._failed(error)
-            await _within(self._wake, BUSY_SECONDS if self.busy or not self.owned else CALM_SECONDS)
+            await _within(self._wake, BUSY_SECONDS if self.busy or not self.settled else CALM_SECONDS)
 
     async def _assert(self) -> None:
         """At once what is new, and every few seconds whether it is still so: others may write preferences, too."""
@@ -146,6 +151,7 @@ class Tailscale:
         if before != wanted:
             await asyncio.to_thread(self._api.advertise, wanted | self._foreign)
             self.patches += 1
+            self._changed = time.monotonic()
             log("advertise", added=len(wanted - before), dropped=len(before - wanted), all=len(wanted))
             self._wake.set()
         self._set = wanted

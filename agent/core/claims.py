@@ -70,7 +70,7 @@ class Claims:
     def relieved(self, tailnet: Sequence[Rungs]) -> bool:
         """Does every tile go to somebody else? Then this gateway may stop."""
         for order in self.orders:
-            own = tailnet[self.me].get(order, -1)
+            own = self.mine.get(order, 0 if order[0] == self.me else -1)
             if not any(
                 rungs.get(order, -1) > own for gateway, rungs in enumerate(tailnet) if gateway != self.me
             ):
