@@ -13,10 +13,14 @@ from agent.localapi import HOST, LocalApi, Tailnet
 from agent.log import log
 
 # How often to look while nothing happens and while something does, seconds.
-CALM_SECONDS, BUSY_SECONDS = 2.0, 0.2
+CALM_SECONDS, BUSY_SECONDS = 5.0, 0.5
 # How often to compare what is advertised with what shall be, though nothing changed here.
 REASSERT_SECONDS = 5.0
 RETRY_SECONDS = 0.3
+# However much tailscaled reports, its state is not asked for more often than this, seconds.
+APART_SECONDS = 0.15
+# ipn.NotifyPeerChanges, NotifyPeerPatches and NotifyNoNetMap: a line for every change of a peer, and never the whole map.
+WATCHED = 1 << 12 | 1 << 15 | 1 << 13
 
 
 class Tailscale:
@@ -96,7 +100,7 @@ class Tailscale:
             self._news.set()
 
     async def _watch(self) -> None:
-        request = f"GET /localapi/v0/watch-ipn-bus?mask=0 HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+        request = f"GET /localapi/v0/watch-ipn-bus?mask={WATCHED} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
         while True:
             try:
                 reader, writer = await asyncio.open_unix_connection(self._path)
@@ -121,6 +125,7 @@ class Tailscale:
 
     async def _poll(self) -> None:
         while True:
+            await asyncio.sleep(APART_SECONDS)
             self._wake.clear()
             try:
                 self.state = await asyncio.to_thread(self._api.tailnet)

@@ -79,7 +79,12 @@ class GatewayCore:
         well = self._well(judge, partners, own, lan, far, unfit)
         fit = self._settled(partners, unfit, well, now)
         if tailnet is not None and now - self.started >= self.timing.silence * 1.5:
-            self.claims.settle(fit, tailnet, now)
+            acting = [
+                number
+                for number, name in enumerate(self.names)
+                if number == self.me or judge.said(partners[name]) is not None
+            ]
+            self.claims.settle(fit, acting, tailnet, now)
         return Decision(
             lan=lan is not False,
             far=far,
