@@ -4,7 +4,7 @@ A region's block has these kinds of prefixes, by length:
 
 - covering prefixes: gateway i advertises the whole block in prefixes of length L+i, always. They make it a legitimate
   sender of every source of its region (WireGuard drops what lies in no prefix of its sender).
-- tiles: the block cut into at most 16 equal parts, each with an order of gateways. The first is the tile's home and advertises
+- tiles: the block cut into at most 16 equal parts, each with an order of gateways. The first is its home and advertises
   it always: that shares what comes in, and leaves no address to the covering prefixes alone.
 - node tiles: of a pod block also the ranges of single nodes, but only of those that exist. Clusters are small and
   fill a range from one end, so 16 parts alone would not share much; a prefix for every possible node would cost the

@@ -31,7 +31,8 @@ from tools import paths
 _HOME = os.environ.get("TAILSPAN_HOME")
 # The lab alone; the dev stack, from harmless to rough; and last what begins without one.
 _ORDER = (
-    "test_agent_kernel", "test_cloud", "test_dev_cluster", "test_bootstrap_order", "test_refusals", "test_theft", "test_reboot",
+    "test_agent_kernel", "test_agent_load",
+    "test_cloud", "test_dev_cluster", "test_bootstrap_order", "test_refusals", "test_theft", "test_reboot",
     "test_unusable_machines", "test_third_region", "test_interruption",
 )  # fmt: skip
 
