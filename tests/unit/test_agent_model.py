@@ -111,8 +111,8 @@ class Region(RuleBasedStateMachine):
 
 TestRegion = Region.TestCase
 TestRegion.settings = settings(
-    max_examples=40,
-    stateful_step_count=14,
+    max_examples=15,
+    stateful_step_count=10,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
