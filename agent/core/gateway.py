@@ -78,7 +78,13 @@ class GatewayCore:
         lan, far = judge.lan_alive(own), any(judge.recent(at) for at in own.direct.values())
         well = self._well(judge, partners, own, lan, far, unfit)
         draining = {name for name, one in partners.items() if (said := judge.said(one)) and said.drain}
-        fit = self._settled(unfit, well, draining | ({self.name} if own.drain else set()), now)
+        # Of a partner that I cannot judge, another one's own evidence counts; it is not passed on as mine.
+        hearsay = {
+            name
+            for name, one in judged.items()
+            if one.verdict is Verdict.KEEP and judge.accused(name, partners, unfit | {name})
+        }
+        fit = self._settled(unfit | hearsay, well, draining | ({self.name} if own.drain else set()), now)
         if tailnet is not None and now - self.started >= self.timing.silence * 1.5:
             acting = [
                 number
