@@ -69,7 +69,12 @@ class Claims:
             self.mine.pop(order, None)
 
     def _give(self, order: Order, wanted: Claim, tailnet: Sequence[Rungs], now: float) -> None:
-        if tailnet[wanted.gateway].get(order, -1) < wanted.rung:
+        theirs = tailnet[wanted.gateway].get(order, -1)
+        if theirs == self.mine[order]:
+            # The same prefixes: the control server passes them on in the moment that this one drops them.
+            del self.mine[order]
+            self._seen.pop(order, None)
+        elif theirs < wanted.rung:
             self._seen.pop(order, None)
         elif now - self._seen.setdefault(order, now) >= SETTLE_SECONDS:
             del self.mine[order], self._seen[order]
