@@ -1,7 +1,8 @@
-"""`python -m tools engine|lab|lint|where|clean|docs`: the pinned toolchain, made or found; generated documents."""
+"""`python -m tools engine|lab|lint|agent|where|clean|docs`: the toolchain made or found, and documents written."""
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from bootstrap.agent import zipapp
 from tools import build, images, paths, rootfs, seed, store, system, versions
 from tools.progress import Progress
 
@@ -75,6 +77,16 @@ def docs() -> None:
 
     for name in write_all() or ["nothing to do"]:
         print(name)
+
+
+@app.command()
+def agent() -> None:
+    """The route agent as one file, build/agent.pyz: what machines run."""
+    program = zipapp()
+    target = Path("build/agent.pyz")
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(program)
+    print(f"{target} {len(program)} bytes, sha256 {hashlib.sha256(program).hexdigest()}")
 
 
 @app.command()

@@ -1,0 +1,255 @@
+"""The agent's edges: probes and their reflector on the loopback, tailscaled's socket, and what HTTP answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from agent import prober as probing
+from agent.config import AgentConfig, Gateway, Ladder, Target
+from agent.localapi import LocalApi, LocalApiError
+from agent.prober import Prober
+from agent.status import answer
+
+
+def config(region: str, home: str, target: str, supernet: str = "127.0.0.0/8") -> AgentConfig:
+    """A region with one gateway, at loopback addresses."""
+    ladder = Ladder(
+        blocks=(),
+        probes=((IPv4Address(home),),),
+        targets=(Target(name="far", region="far", address=IPv4Address(target)),),
+    )
+    return AgentConfig(
+        role="gateway",
+        region=region,
+        name="gw",
+        node_ip=IPv4Address("127.0.0.1"),
+        pods=IPv4Network("10.128.1.0/24"),
+        gateways=(Gateway(name="gw", address=IPv4Address("127.0.0.1")),),
+        supernets=(IPv4Network(supernet),),
+        mtu=1280,
+        advmss=1240,
+        key=region.encode() * 8,
+        port=41699,
+        ladder=ladder,
+    )
+
+
+@contextmanager
+def prober(made: AgentConfig) -> Iterator[Prober]:
+    assert made.ladder is not None
+    loop = asyncio.get_running_loop()
+    one = Prober(made, made.ladder, loop.time)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+async def beats(one: Prober, count: int = 40) -> None:
+    for _ in range(count):
+        one.beat()
+        await asyncio.sleep(0.002)
+
+
+def test_a_probe_comes_back_from_another_regions_gateway_that_has_another_key() -> None:
+    async def run() -> None:
+        with (
+            prober(config("hub", "127.0.1.1", "127.0.2.1")) as one,
+            prober(config("gpu", "127.0.2.1", "127.0.1.1")),
+        ):
+            await beats(one)
+            assert set(one.direct()) == {"far"}
+
+    asyncio.run(run())
+
+
+def test_without_the_other_gateway_nothing_is_heard_of_it() -> None:
+    async def run() -> None:
+        with prober(config("hub", "127.0.1.1", "127.0.2.1")) as one:
+            await beats(one)
+            assert one.direct() == {}
+
+    asyncio.run(run())
+
+
+def reflected(made: AgentConfig, data: bytes) -> bool:
+    """Does the reflector send this back to a stranger?"""
+
+    async def run() -> bool:
+        with prober(made), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.bind(("127.0.3.1", 0))
+            stranger.setblocking(False)
+            stranger.sendto(data, ("127.0.1.1", made.port))
+            await asyncio.sleep(0.05)
+            try:
+                assert stranger.recv(2048) == data
+            except BlockingIOError:
+                return False
+            return True
+
+    return asyncio.run(run())
+
+
+def test_the_reflector_returns_probes_only_and_into_the_supernets_only() -> None:
+    probe = probing.MAGIC + bytes(probing.SIZE - len(probing.MAGIC))
+    inside = config("hub", "127.0.1.1", "127.0.2.1")
+    assert reflected(inside, probe)
+    assert not reflected(inside, probe + b"more")
+    assert not reflected(inside, b"x" * probing.SIZE)
+    assert not reflected(config("hub", "127.0.1.1", "127.0.2.1", "10.0.0.0/8"), probe)
+
+
+def test_an_answer_counts_once_and_only_to_the_run_that_asked() -> None:
+    async def run() -> None:
+        with (
+            prober(config("hub", "127.0.1.1", "127.0.2.1")) as one,
+            prober(config("gpu", "127.0.2.1", "127.0.1.1")),
+        ):
+            sent: list[bytes] = []
+            send = one._direct.send
+
+            def recorded(data: bytes, to: tuple[str, int]) -> None:
+                sent.append(data)
+                send(data, to)
+
+            one._direct.send = recorded  # type: ignore[method-assign]
+            await beats(one)
+            heard = one.direct()["far"]
+            # Everything again, later, and to another run of the same gateway.
+            for data in sent:
+                one._receive(data, ("127.0.2.1", 41699))
+            assert one.direct()["far"] == heard
+        with prober(config("hub", "127.0.1.1", "127.0.2.1")) as other:
+            for data in sent:
+                other._receive(data, ("127.0.2.1", 41699))
+            assert other.direct() == {}
+
+    asyncio.run(run())
+
+
+@contextmanager
+def tailscaled(path: Path, handle: Callable[[str, bytes], tuple[int, object]]) -> Iterator[None]:
+    """A socket that answers one request per connection."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(path))
+    server.listen()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                stream = connection.makefile("rb")
+                head = b"".join(iter(stream.readline, b"\r\n"))
+                lengths = [
+                    line.split()[1] for line in head.splitlines() if line.startswith(b"Content-Length")
+                ]
+                body = stream.read(int(lengths[0])) if lengths else b""
+                status, answered = handle(head.decode(), body)
+                content = json.dumps(answered).encode()
+                connection.sendall(
+                    b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(content)) + content
+                )
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(2)
+
+
+def test_the_tailnet_is_read_and_prefixes_are_set_through_the_socket(tmp_path: Path) -> None:
+    patches: list[dict[str, object]] = []
+    status = {
+        "BackendState": "Running",
+        "Self": {"HostName": "gw-1", "TailscaleIPs": ["100.64.0.1", "fd7a::1"]},
+        "Peer": {"k": {"HostName": "gw-2", "TailscaleIPs": ["100.64.0.2"], "PrimaryRoutes": ["10.1.0.0/24"]}},
+    }
+
+    def handle(head: str, body: bytes) -> tuple[int, object]:
+        if head.startswith("PATCH /localapi/v0/prefs"):
+            patches.append(json.loads(body))
+        return 200, status if "status" in head else {"AdvertiseRoutes": None}
+
+    with tailscaled(tmp_path / "s", handle):
+        api = LocalApi(str(tmp_path / "s"))
+        tailnet = api.tailnet()
+        assert tailnet.running
+        assert tailnet.me.addresses == ("100.64.0.1",)
+        assert [(peer.name, peer.routes) for peer in tailnet.peers] == [("gw-2", frozenset({"10.1.0.0/24"}))]
+        assert api.advertised() == ()
+        api.advertise(["10.1.0.0/25", "10.1.0.0/24"])
+    assert patches == [{"AdvertiseRoutes": ["10.1.0.0/24", "10.1.0.0/25"], "AdvertiseRoutesSet": True}]
+
+
+def test_a_tailscaled_that_refuses_or_is_gone_is_an_error_with_its_reason(tmp_path: Path) -> None:
+    with (
+        tailscaled(tmp_path / "s", lambda head, body: (403, "access denied")),
+        pytest.raises(LocalApiError, match=r"403.*access denied"),
+    ):
+        LocalApi(str(tmp_path / "s")).tailnet()
+    with pytest.raises(LocalApiError, match="none"):
+        LocalApi(str(tmp_path / "none")).advertised()
+
+
+class Draining:
+    """An agent that drains."""
+
+    asked: bool | None = None
+
+    def healthy(self) -> bool:
+        return True
+
+    def ready(self) -> tuple[bool, str]:
+        return False, "drains"
+
+    def metrics(self) -> dict[str, float]:
+        return {"claims": 2.0, 'gateway_fit{gateway="gw-1"}': 1.0}
+
+    def drain(self, wanted: bool) -> None:
+        self.asked = wanted
+
+    def drained(self) -> tuple[bool, str]:
+        return False, "waits"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "text"),
+    [
+        (b"GET /healthz HTTP/1.1", 200, "alive\n"),
+        (b"GET /readyz HTTP/1.1", 503, "drains\n"),
+        (b"GET /drain HTTP/1.1", 503, "waits\n"),
+        (
+            b"GET /metrics HTTP/1.1",
+            200,
+            'tailspan_agent_claims 2\ntailspan_agent_gateway_fit{gateway="gw-1"} 1\n',
+        ),
+        (b"GET /secret HTTP/1.1", 404, "no /secret; there are /healthz /readyz /drain /metrics\n"),
+        (b"DELETE /drain HTTP/1.1", 405, "use GET\n"),
+        (b"\r\n", 404, "no request\n"),
+    ],
+)
+def test_http_answers(request_line: bytes, status: int, text: str) -> None:
+    assert answer(Draining(), request_line) == (status, text)
+
+
+def test_a_drain_is_asked_for_and_taken_back_by_http() -> None:
+    agent = Draining()
+    assert answer(agent, b"POST /drain HTTP/1.1")[0] == 202
+    assert agent.asked is True
+    assert answer(agent, b"POST /undrain HTTP/1.1")[0] == 202
+    assert agent.asked is False
