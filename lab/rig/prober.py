@@ -1,0 +1,143 @@
+"""The measuring program: numbered datagrams both ways between pods, and TCP connections that stay open.
+
+One process holds the sockets of all pods, so both ends share one clock. It reads commands, one JSON list a line, and
+answers each with one line.
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import socket
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from lab.rig.connections import EVERY, Connections
+from lab.rig.flows import Flow
+from lab.rig.sockets import bound, in_namespace
+
+_UDP_PORT = 20000
+# A probe that is still missing after this long (s) was lost; on the way it is not held up longer than this.
+LATE = 0.5
+
+
+class Prober:
+    """`order`: the interval (s), and for each stream both pods' namespaces and the addresses of its flows."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.interval = float(order["interval"])
+        self.selector = selectors.DefaultSelector()
+        self.streams = {name: self._flows(ends) for name, ends in order["streams"].items()}
+        self.ends = order["streams"][order["tcp"]]
+        self.connections = Connections(self.selector, (self.ends["from_pod"], self.ends["to_pod"]))
+        self.begun = time.monotonic()
+        self.quit = False
+
+    def _flows(self, ends: dict[str, Any]) -> list[Flow]:
+        pairs = zip(ends["from"], ends["to"], strict=True)
+        return [
+            self._flow(ends, source, target, _UDP_PORT + index)
+            for index, (source, target) in enumerate(pairs)
+        ]
+
+    def _flow(self, ends: dict[str, Any], source: str, target: str, port: int) -> Flow:
+        kind = socket.SOCK_DGRAM
+        # Another port than the receiver's: the other direction has its receivers in the same pod.
+        sender = in_namespace(ends["from_pod"], partial(bound, kind, (source, port + 500)))
+        receiver = in_namespace(ends["to_pod"], partial(bound, kind, (target, port)))
+        sender.connect((target, port))
+        flow = Flow(sender, receiver)
+        self.selector.register(receiver, selectors.EVENT_READ, flow.receive)
+        return flow
+
+    # Commands.
+
+    def connect(self, count: int) -> dict[str, Any]:
+        """Opens TCP connections anew, so many."""
+        self.connections.reopen(self.ends["from"][:count], self.ends["to"][:count])
+        return {}
+
+    def begin(self) -> dict[str, Any]:
+        """A new window: what was sent before does not count."""
+        self.begun = time.monotonic()
+        for flow in self._all():
+            flow.forget()
+        for connection in self.connections.open:
+            connection.stall = 0.0
+        return {}
+
+    def good(self, seconds: float) -> dict[str, Any]:
+        """How many flows of each stream lost a probe in the last `seconds`; what may be on its way is left out."""
+        until = time.monotonic() - LATE / 2
+        bad = {
+            name: sum(1 for sent, lost, _ in self._judged(name, until - seconds, until) if lost or not sent)
+            for name in self.streams
+        }
+        answered = sum(1 for one in self.connections.open if one.last_answer and not one.broken)
+        return {"bad": {name: count for name, count in bad.items() if count}, "tcp_answered": answered}
+
+    def end(self) -> dict[str, Any]:
+        """The window's figures up to now; the last probes are waited for, so that late is not lost."""
+        until = time.monotonic()
+        self.serve_until(until + LATE)
+        streams = {name: _figures(self._judged(name, self.begun, until)) for name in self.streams}
+        tcp = {
+            "open": len(self.connections.open),
+            "broken": [one.broken for one in self.connections.open if one.broken],
+            "stall": max((one.stall for one in self.connections.open), default=0.0),
+        }
+        return {"seconds": until - self.begun, "streams": streams, "tcp": tcp}
+
+    def obey(self) -> None:
+        line = sys.stdin.readline()
+        if not line:
+            self.quit = True
+            return
+        verb, *arguments = json.loads(line)
+        print(json.dumps(getattr(self, verb)(*arguments)), flush=True)
+
+    # The loop.
+
+    def _all(self) -> list[Flow]:
+        return [flow for flows in self.streams.values() for flow in flows]
+
+    def _judged(self, stream: str, since: float, until: float) -> list[tuple[int, int, float]]:
+        return [flow.judged(since, until) for flow in self.streams[stream]]
+
+    def serve_until(self, deadline: float) -> None:
+        next_probe = next_tcp = time.monotonic()
+        while not self.quit and (now := time.monotonic()) < deadline:
+            if now >= next_probe:
+                for flow in self._all():
+                    flow.send()
+                # A late tick is not made up for: a burst would be another measurement.
+                next_probe = max(next_probe + self.interval, now)
+            if now >= next_tcp:
+                self.connections.tick(now)
+                next_tcp = now + EVERY
+            wait = min(next_probe, next_tcp, deadline) - time.monotonic()
+            for key, _ in self.selector.select(max(0.0, wait)):
+                key.data()
+
+
+def _figures(judged: list[tuple[int, int, float]]) -> dict[str, Any]:
+    return {
+        "sent": sum(sent for sent, _, _ in judged),
+        "lost": sum(lost for _, lost, _ in judged),
+        "gap": max(gap for _, _, gap in judged),
+        "flows": len(judged),
+        "flows_hit": sum(1 for _, lost, _ in judged if lost),
+    }
+
+
+def main() -> None:
+    prober = Prober(json.loads(sys.stdin.readline()))
+    print(json.dumps({"ready": True}), flush=True)
+    prober.selector.register(sys.stdin, selectors.EVENT_READ, prober.obey)
+    prober.serve_until(float("inf"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The prober as its client sees it: streams between pods of a rig, windows of time, and their figures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from lab.rig.node import pod_addresses
+from lab.rig.rig import Rig
+from lab.rig.world import LOGS
+from lab.shell import LabError
+from network.plan import NodePlan
+
+# Seconds between two probes of a flow: 50 a second, for each of the flows.
+INTERVAL = 0.02
+_POLL = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One direction's figures of a window; `gap` is the worst flow's, in seconds."""
+
+    sent: int
+    lost: int
+    gap: float
+    flows: int
+    flows_hit: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    seconds: float
+    streams: dict[str, Stream]
+    broken: tuple[str, ...]
+    stall: float
+
+    @property
+    def lost(self) -> int:
+        return sum(stream.lost for stream in self.streams.values())
+
+    @property
+    def gap(self) -> float:
+        return max(stream.gap for stream in self.streams.values())
+
+
+class Streams:
+    """Both directions between the pods of each pair of nodes, every flow with addresses and ports of its own."""
+
+    def __init__(self, rig: Rig, pairs: list[tuple[NodePlan, NodePlan]], *, flows: int = 16) -> None:
+        both = [*pairs, *((other, one) for one, other in pairs)]
+        order = {
+            "interval": INTERVAL,
+            "streams": {self.name(*pair): self._ends(rig, *pair, flows) for pair in both},
+            "tcp": self.name(*pairs[0]),
+        }
+        with (LOGS / "prober.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "lab.rig.prober"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self._send(order)
+
+    @staticmethod
+    def name(source: NodePlan, target: NodePlan) -> str:
+        return f"{source.region} to {target.region}"
+
+    @staticmethod
+    def _ends(rig: Rig, source: NodePlan, target: NodePlan, flows: int) -> dict[str, Any]:
+        return {
+            "from_pod": rig.pod_namespace(source),
+            "to_pod": rig.pod_namespace(target),
+            "from": pod_addresses(source)[:flows],
+            "to": pod_addresses(target)[:flows],
+        }
+
+    def _send(self, message: object) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.flush()
+        if not (line := self._process.stdout.readline()):
+            raise LabError(f"the prober ended:\n{(LOGS / 'prober.log').read_text()[-2000:]}")
+        return dict(json.loads(line))
+
+    def connect(self, count: int = 8, *, within: float = 10) -> None:
+        """Opens TCP connections and waits until each has answered once."""
+        self._send(["connect", count])
+        deadline = time.monotonic() + within
+        while self._send(["good", 0.5])["tcp_answered"] < count:
+            if time.monotonic() > deadline:
+                raise LabError(f"{count} TCP connections: not all of them answer within {within:.0f} s")
+            time.sleep(_POLL)
+
+    def begin(self) -> None:
+        self._send(["begin"])
+
+    def bad(self, seconds: float) -> dict[str, int]:
+        """Flows of each stream that lost something lately."""
+        return dict(self._send(["good", seconds])["bad"])
+
+    def wait_until_good(self, *, seconds: float, within: float) -> float | None:
+        """Waits for so many seconds without any loss; returns how long that took, None if it did not come."""
+        begun = time.monotonic()
+        while (waited := time.monotonic() - begun) < within:
+            if waited >= seconds and not self.bad(seconds):
+                return waited
+            time.sleep(_POLL)
+        return None
+
+    def end(self) -> Window:
+        told = self._send(["end"])
+        return Window(
+            seconds=told["seconds"],
+            streams={name: Stream(**figures) for name, figures in told["streams"].items()},
+            broken=tuple(told["tcp"]["broken"]),
+            stall=told["tcp"]["stall"],
+        )
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
