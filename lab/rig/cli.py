@@ -67,9 +67,9 @@ def pairs(lan: Lan = "l2", without_notrack: bool = False) -> None:
 
 
 @app.command()
-def experiment(script: Path, lan: Lan = "l2", gateways: int = 2, nodes: int = 1) -> None:
-    """Bring the rig up and run a Python file that finds it as `rig`."""
-    runpy.run_path(str(script), init_globals={"rig": _rig(lan, gateways, nodes)})
+def experiment(script: Path) -> None:
+    """Run a Python file in a world of the rig's own; what it makes there ends with it."""
+    runpy.run_path(str(script))
 
 
 def _rig(lan: str, gateways: int, nodes: int) -> Rig:

@@ -50,21 +50,37 @@ class Connection:
         self.last_answer = time.monotonic()
 
 
+@dataclass(frozen=True)
+class End:
+    """An address, and the namespace of the pod that has it."""
+
+    pod: str
+    address: str
+
+
 class Connections:
-    """Clients in one pod, an echo server in the other."""
+    """Clients in some pods, echo servers in others."""
 
-    def __init__(self, selector: selectors.BaseSelector, pods: tuple[str, str]) -> None:
-        self.selector, self.pods = selector, pods
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self.selector = selector
         self.open: list[Connection] = []
-        self.listening: set[str] = set()
+        self.listening: set[End] = set()
 
-    def reopen(self, sources: Sequence[str], targets: Sequence[str]) -> None:
+    def reopen(self, pairs: Sequence[tuple[End, End]]) -> None:
         """New connections, one for each pair of addresses; the old ones are closed."""
         for connection in self.open:
             self._drop(connection.client)
-        for target in targets:
+        for _, target in pairs:
             self._listen(target)
-        self.open = [self._connect(*pair) for pair in zip(sources, targets, strict=True)]
+        self.open = [self._connect(source, target) for source, target in pairs]
+
+    def close_silent(self) -> int:
+        """Closes what has not answered yet; returns how many are left."""
+        for connection in self.open:
+            if not connection.last_answer:
+                self._drop(connection.client)
+        self.open = [connection for connection in self.open if connection.last_answer]
+        return len(self.open)
 
     def tick(self, now: float) -> None:
         for connection in self.open:
@@ -72,12 +88,12 @@ class Connections:
                 self._drop(connection.client)
             connection.tick(now)
 
-    def _listen(self, address: str) -> None:
-        if address in self.listening:
+    def _listen(self, end: End) -> None:
+        if end in self.listening:
             return
-        listener = in_namespace(self.pods[1], partial(bound, socket.SOCK_STREAM, (address, _PORT)))
+        listener = in_namespace(end.pod, partial(bound, socket.SOCK_STREAM, (end.address, _PORT)))
         listener.listen(64)
-        self.listening.add(address)
+        self.listening.add(end)
         self.selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
 
     def _accept(self, listener: socket.socket) -> None:
@@ -98,10 +114,10 @@ class Connections:
             pass
         self._drop(served)
 
-    def _connect(self, source: str, target: str) -> Connection:
-        client = in_namespace(self.pods[0], partial(bound, socket.SOCK_STREAM, (source, 0)))
+    def _connect(self, source: End, target: End) -> Connection:
+        client = in_namespace(source.pod, partial(bound, socket.SOCK_STREAM, (source.address, 0)))
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.connect_ex((target, _PORT))
+        client.connect_ex((target.address, _PORT))
         connection = Connection(client)
         self.selector.register(client, selectors.EVENT_READ, connection.receive)
         return connection

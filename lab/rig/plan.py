@@ -21,7 +21,7 @@ class Shape:
 
     regions: tuple[str, ...] = ("hub", "gpu")
     gateways: int = 2
-    nodes: int = 1
+    nodes: int = 2
     lan: Lan = "l2"
 
 
@@ -60,8 +60,8 @@ def _region(shape: Shape, name: str, number: int) -> dict[str, Any]:
 
 
 def _hub(shape: Shape, name: str) -> dict[str, Any]:
-    # The control plane's machine is one of the nodes; no API server runs on it.
-    group = {"name": "cpu", "machine_type": "small", "count": shape.nodes - 1, "first_ip": "10.0.0.40"}
+    # The control plane's machine (host 10) is one of the nodes; no API server runs on it.
+    group = {"name": "cpu", "machine_type": "small", "count": shape.nodes - 1, "first_ip": "10.0.0.41"}
     return _region(shape, name, 0) | {
         "kind": "cloud",
         "control_plane": {"kind": "kubeadm", "machines": 1},

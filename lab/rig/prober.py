@@ -12,9 +12,10 @@ import socket
 import sys
 import time
 from functools import partial
+from ipaddress import IPv4Address
 from typing import Any
 
-from lab.rig.connections import EVERY, Connections
+from lab.rig.connections import EVERY, Connections, End
 from lab.rig.flows import Flow
 from lab.rig.sockets import bound, in_namespace
 
@@ -24,30 +25,28 @@ LATE = 0.5
 
 
 class Prober:
-    """`order`: the interval (s), and for each stream both pods' namespaces and the addresses of its flows."""
+    """`order`: the interval (s), and for each stream its flows as [pod, address, pod, address]."""
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.interval = float(order["interval"])
         self.selector = selectors.DefaultSelector()
-        self.streams = {name: self._flows(ends) for name, ends in order["streams"].items()}
-        self.ends = order["streams"][order["tcp"]]
-        self.connections = Connections(self.selector, (self.ends["from_pod"], self.ends["to_pod"]))
+        self.pairs = {
+            name: [(End(*flow[:2]), End(*flow[2:])) for flow in flows]
+            for name, flows in order["streams"].items()
+        }
+        self.streams = {name: [self._flow(*pair) for pair in pairs] for name, pairs in self.pairs.items()}
+        self.connections = Connections(self.selector)
+        self.watched = self.streams
         self.begun = time.monotonic()
         self.quit = False
 
-    def _flows(self, ends: dict[str, Any]) -> list[Flow]:
-        pairs = zip(ends["from"], ends["to"], strict=True)
-        return [
-            self._flow(ends, source, target, _UDP_PORT + index)
-            for index, (source, target) in enumerate(pairs)
-        ]
-
-    def _flow(self, ends: dict[str, Any], source: str, target: str, port: int) -> Flow:
+    def _flow(self, source: End, target: End) -> Flow:
         kind = socket.SOCK_DGRAM
+        port = _UDP_PORT + int(IPv4Address(source.address)) % 100
         # Another port than the receiver's: the other direction has its receivers in the same pod.
-        sender = in_namespace(ends["from_pod"], partial(bound, kind, (source, port + 500)))
-        receiver = in_namespace(ends["to_pod"], partial(bound, kind, (target, port)))
-        sender.connect((target, port))
+        sender = in_namespace(source.pod, partial(bound, kind, (source.address, port + 500)))
+        receiver = in_namespace(target.pod, partial(bound, kind, (target.address, port)))
+        sender.connect((target.address, port))
         flow = Flow(sender, receiver)
         self.selector.register(receiver, selectors.EVENT_READ, flow.receive)
         return flow
@@ -55,9 +54,26 @@ class Prober:
     # Commands.
 
     def connect(self, count: int) -> dict[str, Any]:
-        """Opens TCP connections anew, so many."""
-        self.connections.reopen(self.ends["from"][:count], self.ends["to"][:count])
+        """Opens TCP connections anew, so many, along the flows of the first stream."""
+        pairs = next(iter(self.pairs.values()))
+        self.connections.reopen(pairs[:: max(1, len(pairs) // count)][:count])
         return {}
+
+    def close_silent(self) -> dict[str, Any]:
+        """Gives up TCP connections that have not answered yet; returns how many are left."""
+        return {"open": self.connections.close_silent()}
+
+    def watch(self, seconds: float) -> dict[str, Any]:
+        """
+        From now on only flows count that lost nothing in the last `seconds`; 0: all of them. Returns how many count
+        and how many there are.
+        """
+        until = time.monotonic() - LATE / 2
+        self.watched = {
+            name: [flow for flow in flows if not seconds or _whole(flow.judged(until - seconds, until))]
+            for name, flows in self.streams.items()
+        }
+        return {"watched": sum(map(len, self.watched.values())), "all": len(self._all())}
 
     def begin(self) -> dict[str, Any]:
         """A new window: what was sent before does not count."""
@@ -72,8 +88,8 @@ class Prober:
         """How many flows of each stream lost a probe in the last `seconds`; what may be on its way is left out."""
         until = time.monotonic() - LATE / 2
         bad = {
-            name: sum(1 for sent, lost, _ in self._judged(name, until - seconds, until) if lost or not sent)
-            for name in self.streams
+            name: sum(1 for figures in self._judged(name, until - seconds, until) if not _whole(figures))
+            for name in self.watched
         }
         answered = sum(1 for one in self.connections.open if one.last_answer and not one.broken)
         return {"bad": {name: count for name, count in bad.items() if count}, "tcp_answered": answered}
@@ -82,7 +98,7 @@ class Prober:
         """The window's figures up to now; the last probes are waited for, so that late is not lost."""
         until = time.monotonic()
         self.serve_until(until + LATE)
-        streams = {name: _figures(self._judged(name, self.begun, until)) for name in self.streams}
+        streams = {name: _figures(self._judged(name, self.begun, until)) for name in self.watched}
         tcp = {
             "open": len(self.connections.open),
             "broken": [one.broken for one in self.connections.open if one.broken],
@@ -104,7 +120,7 @@ class Prober:
         return [flow for flows in self.streams.values() for flow in flows]
 
     def _judged(self, stream: str, since: float, until: float) -> list[tuple[int, int, float]]:
-        return [flow.judged(since, until) for flow in self.streams[stream]]
+        return [flow.judged(since, until) for flow in self.watched[stream]]
 
     def serve_until(self, deadline: float) -> None:
         next_probe = next_tcp = time.monotonic()
@@ -122,11 +138,16 @@ class Prober:
                 key.data()
 
 
+def _whole(figures: tuple[int, int, float]) -> bool:
+    sent, lost, _ = figures
+    return sent > 0 and not lost
+
+
 def _figures(judged: list[tuple[int, int, float]]) -> dict[str, Any]:
     return {
         "sent": sum(sent for sent, _, _ in judged),
         "lost": sum(lost for _, lost, _ in judged),
-        "gap": max(gap for _, _, gap in judged),
+        "gap": max((gap for _, _, gap in judged), default=0.0),
         "flows": len(judged),
         "flows_hit": sum(1 for _, lost, _ in judged if lost),
     }

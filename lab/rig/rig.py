@@ -49,6 +49,7 @@ class Rig:
         }
         self.machines = {name: Machine(name, shared) for name in self.nodes}
         self.keys: dict[str, str] = {}
+        self.tailnet_addresses: dict[str, str] = {}
 
     def _shared(self) -> tuple[Path, ...]:
         python = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve()}
@@ -94,7 +95,7 @@ class Rig:
         gateway.start(machine, region, self.routes(one, region))
 
     def wait_until_joined(self, one: NodePlan) -> None:
-        gateway.wait_until_joined(self.machines[one.name])
+        self.tailnet_addresses[one.name] = gateway.wait_until_joined(self.machines[one.name])
         node.start_kube_proxy(self.machines[one.name])
 
     def wait_until_linked(self) -> None:
@@ -135,6 +136,9 @@ class Rig:
     def pod_namespace(self, one: NodePlan) -> str:
         """A path that opens the namespace of the node's pod."""
         return f"/proc/{self.machine(one).pid}/root{node.POD}"
+
+    def tailnet_address(self, one: NodePlan) -> str:
+        return self.tailnet_addresses[one.name]
 
     # The control server's fate.
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +52,11 @@ class Streams:
     """Both directions between the pods of each pair of nodes, every flow with addresses and ports of its own."""
 
     def __init__(self, rig: Rig, pairs: list[tuple[NodePlan, NodePlan]], *, flows: int = 16) -> None:
-        both = [*pairs, *((other, one) for one, other in pairs)]
-        order = {
-            "interval": INTERVAL,
-            "streams": {self.name(*pair): self._ends(rig, *pair, flows) for pair in both},
-            "tcp": self.name(*pairs[0]),
-        }
+        """`flows`: how many in each direction, shared by the pairs."""
+        streams: dict[str, list[list[str]]] = {}
+        for source, target in [*pairs, *((other, one) for one, other in pairs)]:
+            name = f"{source.region} to {target.region}"
+            streams.setdefault(name, []).extend(self._flows(rig, source, target, flows // len(pairs)))
         with (LOGS / "prober.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lab.rig.prober"],
@@ -65,20 +65,13 @@ class Streams:
                 stderr=log,
                 text=True,
             )
-        self._send(order)
+        self._send({"interval": INTERVAL, "streams": streams})
 
     @staticmethod
-    def name(source: NodePlan, target: NodePlan) -> str:
-        return f"{source.region} to {target.region}"
-
-    @staticmethod
-    def _ends(rig: Rig, source: NodePlan, target: NodePlan, flows: int) -> dict[str, Any]:
-        return {
-            "from_pod": rig.pod_namespace(source),
-            "to_pod": rig.pod_namespace(target),
-            "from": pod_addresses(source)[:flows],
-            "to": pod_addresses(target)[:flows],
-        }
+    def _flows(rig: Rig, source: NodePlan, target: NodePlan, count: int) -> Iterator[list[str]]:
+        pods = rig.pod_namespace(source), rig.pod_namespace(target)
+        for here, there in list(zip(pod_addresses(source), pod_addresses(target), strict=True))[:count]:
+            yield [pods[0], here, pods[1], there]
 
     def _send(self, message: object) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -97,6 +90,20 @@ class Streams:
             if time.monotonic() > deadline:
                 raise LabError(f"{count} TCP connections: not all of them answer within {within:.0f} s")
             time.sleep(_POLL)
+
+    def connect_what_goes(self, count: int, *, within: float) -> int:
+        """As `connect`, for setups in which not every connection comes about: returns how many did."""
+        self._send(["connect", count])
+        time.sleep(within)
+        return int(self._send(["close_silent"])["open"])
+
+    def watch_working(self, seconds: float) -> tuple[int, int]:
+        """From now on only flows count that lost nothing in so many seconds: how many, and how many there are."""
+        told = self._send(["watch", seconds])
+        return int(told["watched"]), int(told["all"])
+
+    def watch_all(self) -> None:
+        self._send(["watch", 0])
 
     def begin(self) -> None:
         self._send(["begin"])
