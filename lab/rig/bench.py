@@ -1,53 +1,37 @@
-"""Runs events and measures them: one window for the failure, one for its undoing."""
+"""Runs events and measures them: one window for each step."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from lab.rig.events import Event, Scene, nothing
+from lab.rig import state
+from lab.rig.events import BOTH, Event, Step, Way
+from lab.rig.result import Result
 from lab.rig.rig import Rig
+from lab.rig.scene import Scene
 from lab.rig.setups import Setup
 from lab.rig.streams import Streams, Window
 from lab.shell import LabError
-from network.plan import NodePlan
 
 FLOWS, CONNECTIONS = 16, 8
 # What must have gone before a failure, and what counts as recovered after it: so long (s) without a loss.
 _QUIET = 1.0
-_STEADY_WITHIN = 40.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """One run of one event in one setup; `part` says whether the failure or its undoing was measured."""
-
-    setup: str
-    event: str
-    part: str
-    run: int
-    victim: str
-    # Flows that count and flows there are, both directions together: the article's setup has dead ones from the start.
-    working: int
-    flows: int
-    sent: int
-    lost: int
-    gap: float
-    # Seconds until a second without any loss began; None when that did not come while we watched.
-    recovered: float | None
-    watched: float
-    broken: int
-    stall: float
+_STEADY_WITHIN = 90.0
 
 
 class Bench:
-    """A rig in one setup, and streams between the pods of its first two regions."""
+    """A rig in one setup, and streams between the pods of its first two regions and inside the second."""
 
     def __init__(self, rig: Rig, setup: Setup, *, patience: float, report: Callable[[Result], None]) -> None:
         self.rig, self.setup, self.patience, self.report = rig, setup, patience, report
+        self.region = rig.plan.regions[1].name
         here, there = (rig.plain_nodes(region.name) for region in rig.plan.regions[:2])
-        self.streams = Streams(rig, list(zip(here, there, strict=True)), flows=FLOWS)
+        far = rig.plan.regions[0].name
+        self.names: dict[Way, str] = {"in": f"{far} to {self.region}", "out": f"{self.region} to {far}"}
+        self.inside = f"{self.region} to {self.region}"
+        pairs = list(zip(here, there, strict=True))
+        self.streams = Streams(rig, pairs, flows=FLOWS, inside=(there[0], there[-1]))
 
     def steady(self) -> None:
         """Until the normal state has lasted for a while; TCP connections are open then."""
@@ -68,69 +52,79 @@ class Bench:
         self.steady()
         victim = self.setup.victim(self.rig, self.rig.plan.regions[1], number)
         scene = Scene(self.rig, self.setup, victim)
-        self._measured(event, "failure", number, victim, lambda: event.do(scene))
-        if event.undo is nothing:
-            return
-        if self.setup.lossy:
-            # The flows that worked are dead, and those that were dead may work now: nothing to compare.
-            self._undo(event, scene)
-        else:
-            self._measured(event, "recovery", number, victim, lambda: self._undo(event, scene))
-
-    def _undo(self, event: Event, scene: Scene) -> None:
-        event.undo(scene)
-        self.setup.settle(self.rig)
+        first, *others = event.steps
+        if self.setup.lossy and not event.watches_all:
+            self.streams.watch_working(_QUIET)
+        self._measured(event, first, scene, number)
+        for step in others:
+            if self.setup.lossy:
+                # The flows that worked are dead, and those that were dead may work now: nothing to compare.
+                step.do(scene)
+            else:
+                self._measured(event, step, scene, number, settles=step is event.steps[-1])
 
     def _measured(
-        self, event: Event, part: str, number: int, victim: NodePlan, act: Callable[[], None]
+        self, event: Event, step: Step, scene: Scene, number: int, *, settles: bool = False
     ) -> None:
-        if event.watches_all or not self.setup.lossy:
-            self.streams.watch_all()
-        else:
-            self.streams.watch_working(_QUIET)
         self.streams.begin()
         time.sleep(_QUIET / 2)
+        before = state.of_region(self.rig, self.region) if step.unchanged_for else {}
         begun = time.monotonic()
-        act()
-        acted = time.monotonic()
-        good = self.streams.wait_until_good(seconds=_QUIET, within=self.patience)
-        recovered = None if good is None else time.monotonic() - begun - _QUIET
+        step.do(scene)
+        if step.after:
+            self.streams.begin()
+            begun = time.monotonic()
+        if settles:
+            self.setup.settle(self.rig)
+        recovered = self._recovered(step, begun)
+        after = state.of_region(self.rig, self.region) if step.unchanged_for else {}
         window = self.streams.end()
-        self.report(self._result(event, part, number, victim, window, recovered, time.monotonic() - acted))
+        watched = time.monotonic() - begun
+        self.report(
+            self._result(event, step, scene, number, window, recovered, watched, state.changes(before, after))
+        )
+
+    def _recovered(self, step: Step, begun: float) -> float | None:
+        if step.unchanged_for:
+            time.sleep(step.unchanged_for)
+        if not step.ways:
+            return None
+        streams = [self.names[way] for way in step.ways]
+        if self.streams.wait_until_good(seconds=_QUIET, within=self.patience, streams=streams) is None:
+            return None
+        return max(0.0, time.monotonic() - begun - _QUIET)
 
     def _result(
         self,
         event: Event,
-        part: str,
+        step: Step,
+        scene: Scene,
         number: int,
-        victim: NodePlan,
         window: Window,
         recovered: float | None,
         watched: float,
+        changes: list[str],
     ) -> Result:
+        ways = {way: window.streams[name] for way, name in self.names.items()}
+        inside = window.streams[self.inside]
         return Result(
             setup=self.setup.name,
             event=event.name,
-            part=part,
+            part=step.part,
             run=number,
-            victim=victim.name,
-            working=sum(stream.flows for stream in window.streams.values()),
-            flows=2 * FLOWS,
-            sent=sum(stream.sent for stream in window.streams.values()),
-            lost=window.lost,
-            gap=window.gap,
+            victim=scene.victim.name,
+            working=sum(stream.flows for stream in ways.values()),
+            flows=len(BOTH) * FLOWS,
+            sent=sum(stream.sent for stream in ways.values()),
+            lost={way: stream.lost for way, stream in ways.items()},
+            gap={way: stream.gap for way, stream in ways.items()},
+            lost_inside=inside.lost,
             recovered=recovered,
             watched=watched,
             broken=len(window.broken),
             stall=window.stall,
+            changes=changes,
         )
 
     def close(self) -> None:
         self.streams.close()
-
-
-def run_all(bench: Bench, events: Iterable[Event], runs: int) -> None:
-    """Every event so often, event by event; each gateway of the region is the victim in its turn."""
-    for event in events:
-        for number in range(runs):
-            bench.run(event, number)

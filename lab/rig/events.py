@@ -1,109 +1,89 @@
-"""The table of failures: each event, what it does to a rig, and what is promised for it."""
+"""The table of failures: each event as steps, what a step does to a rig, and what is promised for it."""
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from lab.rig import faults, gateway
-from lab.rig.rig import Rig
-from lab.rig.setups import Setup
-from network.plan import NodePlan
+from lab.rig import faults, pods
+from lab.rig.scene import Scene
 
-_STOPS_WITHIN = 30.0
+Way = Literal["in", "out"]
+BOTH: tuple[Way, ...] = ("in", "out")
+Action = Callable[[Scene], None]
 
 
-@dataclass(frozen=True)
-class Scene:
-    """What an event happens to: one gateway of a GPU region, watched from the hub and back."""
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """
+    One row of the table. `worst` and `median` are promised gaps in seconds; `lossless`: not one probe may be lost, and
+    connections live on. Without any of them the row is printed and promises nothing.
+    """
 
-    rig: Rig
-    setup: Setup
-    victim: NodePlan
-
-    @property
-    def partner(self) -> NodePlan:
-        gateways = self.rig.gateways(self.victim.region)
-        return gateways[(gateways.index(self.victim) + 1) % len(gateways)]
-
-    @property
-    def far(self) -> list[NodePlan]:
-        """Gateways of the other measured region."""
-        other = next(region for region in self.rig.plan.regions if region.name != self.victim.region)
-        return list(other.gateways)
+    part: str
+    title: str
+    do: Action
+    worst: float | None = None
+    median: float | None = None
+    lossless: bool = False
+    # Directions that the promise is about, seen from the victim's region, and that must work before the next step.
+    ways: tuple[Way, ...] = BOTH
+    # The gap counts from when `do` has returned: how long until traffic flows again.
+    after: bool = False
+    # Routes and advertised prefixes of the victim's region must stay as they are while we watch for so long (s).
+    unchanged_for: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """
-    `worst` and `median` are gaps in seconds, None: nothing is promised. `lossless`: not a single probe may be lost, and
-    connections live on. `undo` brings the rig back; `undone_lossless` says that this is measured, too, as a recovery.
-    """
+    """Its last step leaves everything as it was."""
 
     name: str
-    title: str
-    do: Callable[[Scene], None]
-    undo: Callable[[Scene], None]
-    worst: float | None = None
-    median: float | None = None
-    lossless: bool = False
-    undone_lossless: bool = False
+    steps: tuple[Step, ...]
     needs_agent: bool = False
     # Flows count as well that did not work before.
     watches_all: bool = False
+    # Where that is the point of it: only with machines that route each packet by its destination, or with a shared LAN.
+    lans: tuple[str, ...] = ("l2", "routed")
 
 
 def nothing(scene: Scene) -> None:
-    """Where nothing is done, or nothing has to be undone."""
+    """Where there is nothing to do, or nothing to undo."""
 
 
-def revive(scene: Scene) -> None:
-    """The machine is switched on and runs what it ran."""
-    rig, victim = scene.rig, scene.victim
-    if not rig.machine(victim).is_on:
-        rig.power_on(victim)
-    start_pod(scene, victim)
+def _cure(scene: Scene) -> None:
+    faults.cure(scene.rig, scene.victim)
 
 
-def start_pod(scene: Scene, one: NodePlan) -> None:
-    """What of the gateway's pod does not run is started, as kubelet does; returns when it is in the tailnet."""
-    machine = scene.rig.machine(one)
-    if not machine.processes("tailscaled"):
-        if machine.runs(gateway.CONTAINER):
-            # Without its tailscaled containerboot waits to be ended, and would start none.
-            machine.signal(gateway.CONTAINER, signal.SIGKILL)
-            machine.wait_for_end(gateway.CONTAINER, within=_STOPS_WITHIN)
-        scene.rig.start_gateway(one)
-    scene.setup.started(scene.rig, one)
-    scene.rig.wait_until_joined(one)
+def _failure(
+    title: str, fault: faults.Fault, undo: Action, *, worst: float, median: float | None = None
+) -> Event:
+    """A fault of one gateway that heals nothing by itself, and its undoing, which must cost nothing."""
+    name = title.split(",")[0]
+    return Event(
+        name=fault.__name__,
+        steps=(
+            Step(
+                part="failure",
+                title=title,
+                do=lambda scene: fault(scene.rig, scene.victim),
+                worst=worst,
+                median=median,
+            ),
+            Step(part="recovery", title=f"recovery after: {name}", do=undo, lossless=True),
+        ),
+    )
 
 
-def _victim(fault: Callable[[Rig, NodePlan], None]) -> Callable[[Scene], None]:
-    return lambda scene: fault(scene.rig, scene.victim)
-
-
-def _drain_and_stop(scene: Scene) -> None:
-    scene.setup.drain(scene.rig, scene.victim)
-    machine = scene.rig.machine(scene.victim)
-    for program in (faults.AGENT, gateway.CONTAINER):
-        if machine.runs(program):
-            machine.signal(program, signal.SIGTERM)
-            machine.wait_for_end(program, within=_STOPS_WITHIN)
-
-
-def _rolling_update(scene: Scene) -> None:
-    """Each gateway in turn: drained, stopped, started, and the next one only when the setup calls it ready."""
-    for one in scene.rig.gateways(scene.victim.region):
-        turn = Scene(scene.rig, scene.setup, one)
-        _drain_and_stop(turn)
-        start_pod(turn, one)
-        scene.setup.settle(scene.rig)
+def _maintenance(name: str, title: str, do: Action) -> Event:
+    back = Step(part="recovery", title=f"give-back after: {title}", do=pods.revive_victim, lossless=True)
+    return Event(name=name, steps=(Step(part="failure", title=title, do=do, lossless=True), back))
 
 
 def _reboot(scene: Scene) -> None:
-    _drain_and_stop(scene)
+    pods.drain_and_stop(scene)
     faults.power_off(scene.rig, scene.victim)
 
 
@@ -113,8 +93,14 @@ def _control_server_pause(scene: Scene) -> None:
     scene.rig.start_control_server()
 
 
-def _split_brain(scene: Scene) -> None:
-    faults.cut_from_each_other(scene.rig, scene.victim, scene.partner)
+def _die_without_control_server(scene: Scene) -> None:
+    scene.rig.stop_control_server()
+    time.sleep(0.5)
+    faults.power_off(scene.rig, scene.victim)
+
+
+def _control_server_back(scene: Scene) -> None:
+    scene.rig.start_control_server()
 
 
 def _both_die(scene: Scene) -> None:
@@ -122,106 +108,161 @@ def _both_die(scene: Scene) -> None:
         faults.power_off(scene.rig, one)
 
 
-def _partner_back(scene: Scene) -> None:
-    revive(Scene(scene.rig, scene.setup, scene.partner))
+def _far_region_dies(scene: Scene) -> None:
+    for one in scene.far:
+        faults.power_off(scene.rig, one)
+
+
+def _far_region_back(scene: Scene) -> None:
+    for one in scene.far:
+        pods.revive(scene, one)
+
+
+def _agents_stop(scene: Scene) -> None:
+    for one in scene.rig.nodes.values():
+        faults.kill_agent(scene.rig, one)
+
+
+def _agents_start(scene: Scene) -> None:
+    for one in scene.rig.nodes.values():
+        scene.setup.started(scene.rig, one)
 
 
 EVENTS: tuple[Event, ...] = (
-    Event(name="nothing", title="nothing wrong", do=nothing, undo=nothing, lossless=True, watches_all=True),
     Event(
-        name="power-off",
-        title="power-off of a gateway, then its recovery",
-        do=_victim(faults.power_off),
-        undo=revive,
-        worst=2.0,
-        median=1.0,
-        undone_lossless=True,
+        name="nothing",
+        watches_all=True,
+        steps=(Step(part="failure", title="nothing wrong", do=nothing, lossless=True),),
     ),
+    _failure("power-off of a gateway", faults.power_off, pods.revive_victim, worst=2.0, median=1.0),
+    _failure("tailscaled killed", faults.kill_tailscaled, pods.revive_victim, worst=2.0),
+    _failure("gateway pod killed, tailscaled and agent", faults.kill_pod, pods.revive_victim, worst=2.0),
     Event(
-        name="tailscaled",
-        title="tailscaled killed",
-        do=_victim(faults.kill_tailscaled),
-        undo=revive,
-        worst=2.0,
-    ),
-    Event(
-        name="pod",
-        title="gateway pod killed (tailscaled and agent)",
-        do=_victim(faults.kill_pod),
-        undo=revive,
-        worst=2.0,
-    ),
-    Event(
-        name="agent",
-        title="agent killed, forwarding alive",
-        do=_victim(faults.kill_agent),
-        undo=revive,
-        lossless=True,
+        name="kill_agent",
         needs_agent=True,
+        steps=(
+            Step(
+                part="failure",
+                title="agent killed, forwarding alive",
+                do=lambda scene: faults.kill_agent(scene.rig, scene.victim),
+                lossless=True,
+            ),
+            Step(part="recovery", title="agent started again", do=pods.revive_victim, lossless=True),
+        ),
     ),
-    Event(
-        name="lan",
-        title="LAN side dead, tailnet side alive",
-        do=_victim(faults.lan_dead),
-        undo=_victim(faults.cure),
-        worst=2.0,
-    ),
-    Event(
-        name="tailnet",
-        title="tailnet side dead, LAN side alive",
-        do=_victim(faults.tailnet_dead),
-        undo=_victim(faults.cure),
-        worst=2.0,
-    ),
-    Event(
-        name="ip_forward",
-        title="up, but ip_forward=0",
-        do=_victim(faults.no_forwarding),
-        undo=_victim(faults.cure),
-        worst=3.0,
-    ),
-    Event(
-        name="drop-rule",
-        title="up, but a DROP rule in forward",
-        do=_victim(faults.drop_rule),
-        undo=_victim(faults.cure),
-        worst=3.0,
-    ),
-    Event(
-        name="rp_filter",
-        title="up, but rp_filter=1 everywhere",
-        do=_victim(faults.strict_rp_filter),
-        undo=_victim(faults.cure),
-        worst=3.0,
-    ),
-    Event(name="drain", title="drain", do=_drain_and_stop, undo=revive, lossless=True, undone_lossless=True),
+    _failure("LAN side dead, tailnet side alive", faults.lan_dead, _cure, worst=2.0),
+    _failure("tailnet side dead, LAN side alive", faults.tailnet_dead, _cure, worst=2.0),
+    _failure("up but not forwarding: ip_forward=0", faults.no_forwarding, _cure, worst=3.0),
+    _failure("up but not forwarding: a DROP rule", faults.drop_rule, _cure, worst=3.0),
+    _failure("up but not forwarding: rp_filter=1", faults.strict_rp_filter, _cure, worst=3.0),
+    _maintenance("drain", "drain", pods.drain_and_stop),
     Event(
         name="rolling",
-        title="rolling update of the region's gateways",
-        do=_rolling_update,
-        undo=nothing,
-        lossless=True,
+        steps=(
+            Step(
+                part="failure",
+                title="rolling update of the region's gateways",
+                do=pods.rolling_update,
+                lossless=True,
+            ),
+        ),
     ),
-    Event(
-        name="reboot",
-        title="machine reboot announced",
-        do=_reboot,
-        undo=revive,
-        lossless=True,
-        undone_lossless=True,
-    ),
+    _maintenance("reboot", "machine reboot announced", _reboot),
     Event(
         name="control",
-        title="control server down alone (5 s)",
-        do=_control_server_pause,
-        undo=nothing,
-        lossless=True,
+        steps=(
+            Step(
+                part="failure",
+                title="control server down alone, 5 s",
+                do=_control_server_pause,
+                lossless=True,
+            ),
+        ),
     ),
     Event(
-        name="split-brain",
-        title="split brain: gateways cut from each other only",
-        do=_split_brain,
-        undo=_victim(faults.cure),
-        worst=3.0,
+        name="control_and_gateway",
+        steps=(
+            Step(
+                part="failure",
+                title="power-off while the control server is down: egress",
+                do=_die_without_control_server,
+                worst=2.0,
+                ways=("out",),
+            ),
+            Step(
+                part="server back",
+                title="... and the dead one's ingress, once the control server is back",
+                do=_control_server_back,
+                worst=3.0,
+                after=True,
+            ),
+            Step(part="recovery", title="recovery after it", do=pods.revive_victim, lossless=True),
+        ),
     ),
-)
+    Event(
+        name="cut_off",
+        steps=(
+            Step(
+                part="failure",
+                title="region cut off: inside it",
+                do=lambda scene: faults.region_cut_off(scene.rig, scene.rig.region(scene.victim)),
+                ways=(),
+                unchanged_for=5.0,
+            ),
+            Step(
+                part="recovery",
+                title="... and healed: traffic to other regions",
+                do=lambda scene: faults.region_connected(scene.rig, scene.rig.region(scene.victim)),
+                worst=5.0,
+                after=True,
+            ),
+        ),
+    ),
+    Event(
+        name="agents",
+        needs_agent=True,
+        steps=(
+            Step(
+                part="failure",
+                title="all agents stopped",
+                do=_agents_stop,
+                lossless=True,
+                unchanged_for=5.0,
+            ),
+            Step(part="recovery", title="all agents started again", do=_agents_start, lossless=True),
+        ),
+    ),
+    Event(
+        name="far_region",
+        steps=(
+            Step(part="failure", title="far region dead", do=_far_region_dies, ways=(), unchanged_for=8.0),
+            Step(part="recovery", title="far region back", do=_far_region_back, worst=5.0, after=True),
+        ),
+    ),
+    Event(
+        name="split_brain",
+        steps=(
+            Step(
+                part="failure",
+                title="split brain: gateways cut from each other only",
+                do=lambda scene: faults.cut_from_each_other(scene.rig, scene.victim, scene.partner),
+                worst=3.0,
+            ),
+            Step(part="recovery", title="split brain healed", do=_cure, worst=3.0),
+        ),
+    ),
+    Event(
+        name="both_die",
+        steps=(
+            Step(part="failure", title="both gateways of a region die", do=_both_die, ways=()),
+            Step(
+                part="one back",
+                title="... one comes back, from its tailscaled on",
+                do=pods.revive_partner,
+                worst=5.0,
+                after=True,
+            ),
+            Step(part="recovery", title="... and the other", do=pods.revive_victim, lossless=True),
+        ),
+    ),
+)  # fmt: skip

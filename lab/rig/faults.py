@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 from lab import addresses, net
 from lab.rig import gateway, lan
@@ -13,6 +14,7 @@ from lab.rig.rig import Rig
 from lab.shell import inside, run
 from network.plan import NodePlan, RegionPlan
 
+Fault = Callable[[Rig, NodePlan], None]
 _TABLE = "rig_fault"
 AGENT = "agent"
 

@@ -62,13 +62,13 @@ class Machine:
     def folder(self) -> Path:
         return HOME / "machines" / self.name
 
-    def put(self, path: str, content: str, mode: int = 0o644) -> None:
+    def put(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         """A file on the machine's disk; it outlives a power cut."""
         # The running machine's root is mounted in its own namespace only.
         top = Path(f"/proc/{self.pid}/root") if self.is_on else self.folder / "delta"
         file = top / path.removeprefix("/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
         file.chmod(mode)
 
     def boot(self) -> None:

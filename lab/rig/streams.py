@@ -6,11 +6,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab.rig.node import pod_addresses
+from lab.rig.node import POD_ADDRESSES, pod_addresses
 from lab.rig.rig import Rig
 from lab.rig.world import LOGS
 from lab.shell import LabError
@@ -19,6 +19,8 @@ from network.plan import NodePlan
 # Seconds between two probes of a flow: 50 a second, for each of the flows.
 INTERVAL = 0.02
 _POLL = 0.1
+# Pod addresses from this one on are not used by flows between regions.
+FIRST_FREE_FLOW = POD_ADDRESSES - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +53,22 @@ class Window:
 class Streams:
     """Both directions between the pods of each pair of nodes, every flow with addresses and ports of its own."""
 
-    def __init__(self, rig: Rig, pairs: list[tuple[NodePlan, NodePlan]], *, flows: int = 16) -> None:
-        """`flows`: how many in each direction, shared by the pairs."""
+    def __init__(
+        self,
+        rig: Rig,
+        pairs: list[tuple[NodePlan, NodePlan]],
+        *,
+        flows: int = 16,
+        inside: tuple[NodePlan, NodePlan] | None = None,
+    ) -> None:
+        """`flows`: how many in each direction, shared by the pairs; `inside`: two nodes of one region, one flow."""
         streams: dict[str, list[list[str]]] = {}
         for source, target in [*pairs, *((other, one) for one, other in pairs)]:
             name = f"{source.region} to {target.region}"
             streams.setdefault(name, []).extend(self._flows(rig, source, target, flows // len(pairs)))
+        if inside:
+            name = f"{inside[0].region} to {inside[1].region}"
+            streams[name] = list(self._flows(rig, *inside, FIRST_FREE_FLOW + 1))[FIRST_FREE_FLOW:]
         with (LOGS / "prober.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lab.rig.prober"],
@@ -112,11 +124,14 @@ class Streams:
         """Flows of each stream that lost something lately."""
         return dict(self._send(["good", seconds])["bad"])
 
-    def wait_until_good(self, *, seconds: float, within: float) -> float | None:
+    def wait_until_good(
+        self, *, seconds: float, within: float, streams: Sequence[str] | None = None
+    ) -> float | None:
         """Waits for so many seconds without any loss; returns how long that took, None if it did not come."""
         begun = time.monotonic()
         while (waited := time.monotonic() - begun) < within:
-            if waited >= seconds and not self.bad(seconds):
+            bad = self.bad(seconds) if waited >= seconds else None
+            if bad is not None and not (bad.keys() & streams if streams else bad):
                 return waited
             time.sleep(_POLL)
         return None
