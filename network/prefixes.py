@@ -1,28 +1,57 @@
-"""Who advertises what: every gateway of a region covers the same block by prefixes of a length of its own.
+"""Who advertises what: the ladder of a region's blocks, as the plan counts and checks it.
 
-The control server makes one gateway the owner ("primary") of a prefix, and WireGuard drops packets whose
-source lies in no prefix of the sender. Equal prefixes would leave all gateways but one unable to send;
-distinct covering ones make each of them a legitimate sender. The longest prefix wins, so the last gateway
-of a ladder receives.
+The ladder itself is agent/ladder.py: the route agent runs the same functions on the gateways.
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
-LONGEST_PREFIX = 30
-MAX_GATEWAYS = 4
+from agent import ladder as rungs
+
+MAX_GATEWAYS = rungs.MAX_GATEWAYS
+# The longest prefix that anybody advertises of a node block. Of a pod block the last three bits stay free: the /30 of
+# each gateway's probe addresses must be longer than every rung.
+LONGEST_PREFIX = rungs.LONGEST_PREFIX
+LONGEST_POD_PREFIX = 29
+# Below it there is no room for two machines.
+LONGEST_NODE_BLOCK = 30
 
 
 def ladder(block: IPv4Network, gateways: int) -> tuple[tuple[IPv4Network, ...], ...]:
-    """What each gateway advertises of a block: gateway 0 all of it, gateway 1 halves, gateway 2 quarters."""
-    return tuple(tuple(block.subnets(prefixlen_diff=rung)) for rung in range(gateways))
+    """What each gateway always advertises of a block: gateway 0 all of it, gateway 1 halves, gateway 2 quarters."""
+    return tuple(rungs.covering(block, gateway) for gateway in range(gateways))
 
 
 def longest_ladder_block(gateways: int) -> int:
-    """The longest prefix a block may have for so many gateways.
+    """The longest prefix a node block may have for so many gateways: covers, tiles and every take-over fit."""
+    return min(rungs.longest_block(gateways), LONGEST_NODE_BLOCK)
 
-    A survivor takes over by one rung more than the last gateway stands on, so that rung must exist, too.
+
+def longest_pod_block(gateways: int) -> int:
+    """The same for a pod block, which also holds the gateways' probe addresses."""
+    if gateways == 1:
+        return LONGEST_POD_PREFIX
+    return rungs.longest_block(gateways, LONGEST_POD_PREFIX)
+
+
+def prefix_count(block: IPv4Network, gateways: int) -> int:
+    """The most prefixes of a block that can be in the tailnet at once: all gateways, and every rung of every tile."""
+    if gateways == 1:
+        return 1
+    tiles = 1 << (rungs.tile_length(block, gateways) - block.prefixlen)
+    cuts = rungs.deepest_rung(gateways)
+    return (1 << gateways) - 1 + tiles * ((1 << cuts + 1) - 1)
+
+
+def probe_block(pod_cidr: IPv4Network, gateway: int) -> IPv4Network:
     """
-    spare = 1 if gateways > 1 else 0
-    return LONGEST_PREFIX - (gateways - 1) - spare
+    Four addresses that one gateway alone advertises: one for itself, one for each partner that probes it. They come
+    from the pod range of host 0, which no node has: host 0 of a node CIDR is its network address.
+    """
+    return IPv4Network((int(pod_cidr.network_address) + (gateway + 1) * MAX_GATEWAYS, 30))
+
+
+def probe_address(pod_cidr: IPv4Network, gateway: int, prober: int) -> IPv4Address:
+    """The address at which partner `prober` gets back what it sent through `gateway`."""
+    return probe_block(pod_cidr, gateway)[prober]

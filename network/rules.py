@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Network
 
-from config.schema import CloudRegionConfig, StackConfig
+from config.schema import CloudRegionConfig, RegionConfig, StackConfig
 from network.machine_rules import address_problems, machine_problems
 from network.nodes import NodeDraft
-from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block
+from network.prefixes import (
+    LONGEST_POD_PREFIX,
+    LONGEST_PREFIX,
+    MAX_GATEWAYS,
+    longest_ladder_block,
+    longest_pod_block,
+)
 from network.range_rules import range_problems
 from network.versions import SEVERAL_GATEWAYS, older
 
@@ -80,9 +85,7 @@ def _gateways(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]
                 f"region {region.name}: {gateways} gateways; write at most {MAX_GATEWAYS}, "
                 "each more would double the number of prefixes that the region advertises"
             )
-        yield from _ladder(
-            region.name, {"node_cidr": region.node_cidr, "pod_cidr": region.pod_cidr}, gateways
-        )
+        yield from _ladder(region, gateways)
         if gateways > 1 and older(config.tailnet.version, SEVERAL_GATEWAYS):
             yield (
                 f"tailnet: version {config.tailnet.version} with {gateways} gateways in "
@@ -93,14 +96,17 @@ def _gateways(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]
             )
 
 
-def _ladder(region: str, blocks: dict[str, IPv4Network], gateways: int) -> Iterator[str]:
-    longest = longest_ladder_block(min(gateways, MAX_GATEWAYS))
-    for field, block in blocks.items():
+def _ladder(region: RegionConfig, gateways: int) -> Iterator[str]:
+    count = min(gateways, MAX_GATEWAYS)
+    for field, block, deepest, longest in (
+        ("node_cidr", region.node_cidr, LONGEST_PREFIX, longest_ladder_block(count)),
+        ("pod_cidr", region.pod_cidr, LONGEST_POD_PREFIX, longest_pod_block(count)),
+    ):
         if block.prefixlen > longest:
             yield (
-                f"region {region}: {field} {block} is too small for {gateways} gateways, "
+                f"region {region.name}: {field} {block} is too small for {gateways} gateways, "
                 "which share it by prefixes "
-                f"up to /{LONGEST_PREFIX}; write a /{longest} or larger, or fewer gateways"
+                f"up to /{deepest}; write a /{longest} or larger, or fewer gateways"
             )
 
 

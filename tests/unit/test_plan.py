@@ -229,7 +229,7 @@ RULES: list[tuple[str, Edits, str]] = [
     (
         "a range too small for its ladder",
         [("regions.1.node_cidr", "10.1.0.0/29")],
-        "node_cidr 10.1.0.0/29 is too small for 2 gateways, which share it by prefixes up to /30; "
+        "node_cidr 10.1.0.0/29 is too small for 2 gateways, which share it by prefixes up to /32; "
         "write a /28 or larger, or fewer gateways",
     ),
     (

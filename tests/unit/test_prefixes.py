@@ -1,25 +1,39 @@
-"""Prefix ladders: each gateway covers the whole block, by prefixes that no other gateway has."""
+"""The ladder: covering prefixes for the senders, tiles that share what comes in, and deeper rungs to take over."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, collapse_addresses
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from network.prefixes import MAX_GATEWAYS, ladder, longest_ladder_block
-
-blocks = st.builds(
-    lambda bits, prefix: IPv4Network((bits >> (32 - prefix) << (32 - prefix), prefix)),
-    st.integers(0, 2**32 - 1),
-    st.integers(8, 27),
+from agent.ladder import Claim, Tile, claim, deepest_rung, tile_length, tiles
+from network.prefixes import (
+    LONGEST_POD_PREFIX,
+    MAX_GATEWAYS,
+    ladder,
+    longest_ladder_block,
+    longest_pod_block,
+    prefix_count,
+    probe_address,
+    probe_block,
 )
 
 
+@st.composite
+def blocks_with_gateways(draw: st.DrawFn, least: int = 1) -> tuple[IPv4Network, int]:
+    gateways = draw(st.integers(least, MAX_GATEWAYS))
+    prefix = draw(st.integers(8, longest_ladder_block(gateways)))
+    bits = draw(st.integers(0, 2**32 - 1))
+    return IPv4Network((bits >> (32 - prefix) << (32 - prefix), prefix)), gateways
+
+
 @settings(max_examples=100, deadline=None)
-@given(block=blocks, gateways=st.integers(1, MAX_GATEWAYS))
-def test_every_rung_covers_the_block_and_no_two_share_a_prefix(block: IPv4Network, gateways: int) -> None:
+@given(blocks_with_gateways())
+def test_every_gateway_covers_the_block_and_no_two_share_a_prefix(drawn: tuple[IPv4Network, int]) -> None:
+    block, gateways = drawn
     rungs = ladder(block, gateways)
     assert len(rungs) == gateways
     for rung in rungs:
@@ -28,13 +42,7 @@ def test_every_rung_covers_the_block_and_no_two_share_a_prefix(block: IPv4Networ
     assert len(set(prefixes)) == len(prefixes) == 2**gateways - 1
 
 
-@given(block=blocks, gateways=st.integers(2, MAX_GATEWAYS))
-@settings(max_examples=50, deadline=None)
-def test_a_further_gateway_changes_nothing_for_the_others(block: IPv4Network, gateways: int) -> None:
-    assert ladder(block, gateways)[:-1] == ladder(block, gateways - 1)
-
-
-def test_gateways_hold_the_block_its_halves_and_its_quarters() -> None:
+def test_gateways_cover_by_the_block_its_halves_and_its_quarters() -> None:
     rungs = [[str(prefix) for prefix in rung] for rung in ladder(IPv4Network("10.1.0.0/24"), 3)]
     assert rungs == [
         ["10.1.0.0/24"],
@@ -43,9 +51,169 @@ def test_gateways_hold_the_block_its_halves_and_its_quarters() -> None:
     ]
 
 
-@pytest.mark.parametrize(("gateways", "longest"), [(1, 30), (2, 28), (3, 27), (4, 26)])
-def test_a_block_has_room_for_the_ladder_and_one_rung_to_take_over(gateways: int, longest: int) -> None:
+@settings(max_examples=100, deadline=None)
+@given(blocks_with_gateways(least=2))
+def test_tiles_fill_the_block_below_every_covering_prefix(drawn: tuple[IPv4Network, int]) -> None:
+    block, gateways = drawn
+    found = tiles(block, gateways)
+    assert list(collapse_addresses(tile.prefix for tile in found)) == [block]
+    longest_cover = ladder(block, gateways)[-1][0].prefixlen
+    for tile in found:
+        assert sorted(tile.order) == list(range(gateways))
+        assert longest_cover < tile.prefix.prefixlen <= 32 - deepest_rung(gateways)
+
+
+@settings(max_examples=100, deadline=None)
+@given(blocks_with_gateways(least=2))
+def test_the_count_is_what_all_rungs_of_all_gateways_have_together(drawn: tuple[IPv4Network, int]) -> None:
+    block, gateways = drawn
+    everything = {prefix for rung in ladder(block, gateways) for prefix in rung}
+    for tile in tiles(block, gateways):
+        for cuts in range(deepest_rung(gateways) + 1):
+            everything.update(tile.rung(cuts))
+    assert len(everything) == prefix_count(block, gateways)
+
+
+def test_one_gateway_advertises_its_block_and_nothing_else() -> None:
+    block = IPv4Network("10.1.0.0/24")
+    assert ladder(block, 1) == ((block,),)
+    assert tiles(block, 1) == ()
+    assert prefix_count(block, 1) == 1
+
+
+@pytest.mark.parametrize(("gateways", "longest"), [(1, 30), (2, 28), (3, 26), (4, 24)])
+def test_a_block_has_room_for_covers_tiles_and_every_take_over(gateways: int, longest: int) -> None:
     assert longest_ladder_block(gateways) == longest
-    block = IPv4Network((0, longest))
-    deepest = ladder(block, gateways + 1 if gateways > 1 else 1)[-1]
-    assert max(prefix.prefixlen for prefix in deepest) == 30
+    if gateways > 1:
+        tiles(IPv4Network((0, longest)), gateways)
+        with pytest.raises(ValueError, match=f"write a range of at most /{longest}"):
+            tiles(IPv4Network((0, longest + 1)), gateways)
+
+
+def shares(found: tuple[Tile, ...], hosts: range, unit: int) -> list[int]:
+    """How many of the hosts with these numbers each gateway receives; a host has `unit` addresses."""
+    received = [0] * len(found[0].order)
+    start = int(found[0].prefix.network_address)
+    for host in hosts:
+        address = IPv4Address(start + host * unit)
+        received[next(tile.order[0] for tile in found if address in tile.prefix)] += 1
+    return received
+
+
+@pytest.mark.parametrize("gateways", [2, 3, 4])
+@pytest.mark.parametrize("first", [10, 11, 30, 100])
+@pytest.mark.parametrize("count", [16, 40, 150])
+def test_clusters_that_fill_their_ranges_from_one_end_are_shared(
+    gateways: int, first: int, count: int
+) -> None:
+    """A division by the first bits would give all of them to one gateway."""
+    found = tiles(IPv4Network("10.128.0.0/16"), gateways, longest=LONGEST_POD_PREFIX)
+    for received in shares(found, range(first, first + count), 256):
+        assert 0.7 / gateways <= received / count <= 1.3 / gateways
+
+
+def test_what_lies_on_a_gateway_is_at_home_there() -> None:
+    own = (IPv4Network("10.128.11.0/24"), IPv4Network("10.128.10.0/24"))
+    found = tiles(IPv4Network("10.128.0.0/16"), 2, own, LONGEST_POD_PREFIX)
+    homes = {tile.prefix: tile.order[0] for tile in found}
+    assert [homes[prefix] for prefix in own] == [0, 1]
+    # The negative control: by their numbers alone the homes would be the others.
+    plain = {tile.prefix: tile.order[0] for tile in tiles(IPv4Network("10.128.0.0/16"), 2)}
+    assert [plain[prefix] for prefix in own] == [1, 0]
+
+
+def test_a_dead_gateways_tiles_go_to_the_others_in_equal_parts() -> None:
+    found = tiles(IPv4Network("10.128.0.0/16"), 4)
+    heirs = [tile.order[1] for tile in found if tile.order[0] == 2]
+    assert {heir: heirs.count(heir) for heir in (0, 1, 3)} == {0: 21, 1: 21, 3: 22}
+
+
+def test_addresses_for_probes_lie_in_the_pod_range_that_no_node_has() -> None:
+    pods = IPv4Network("10.128.0.0/16")
+    blocks = [probe_block(pods, gateway) for gateway in range(MAX_GATEWAYS)]
+    assert [str(block) for block in blocks] == [f"10.128.0.{host}/30" for host in (4, 8, 12, 16)]
+    assert str(probe_address(pods, 2, 3)) == "10.128.0.15"
+    # Longer than whatever a take-over advertises, so it is the gateway's alone.
+    for gateways in range(2, MAX_GATEWAYS + 1):
+        for prefix in range(8, longest_pod_block(gateways) + 1):
+            block = IPv4Network((0, prefix))
+            assert tile_length(block, gateways, LONGEST_POD_PREFIX) + deepest_rung(gateways) < 30
+
+
+# One tile's history: who is alive, and the deepest rung that each gateway has in the tailnet (-1: none).
+History = tuple[frozenset[int], tuple[int, ...]]
+
+
+def after(state: History, gateway: int) -> tuple[History, Claim | None]:
+    """The gateway dies, or comes back; then the living settle. The dead keep what they had in the tailnet."""
+    alive, rungs = state
+    alive = alive - {gateway} if gateway in alive else alive | {gateway}
+    order = range(len(rungs))
+    lost = {one: rungs[one] for one in order if one not in alive and rungs[one] >= 0}
+    claimed = claim(order, alive, lost)
+    settled = [rungs[one] if one not in alive else 0 if one == 0 else -1 for one in order]
+    if claimed:
+        settled[claimed.gateway] = max(settled[claimed.gateway], claimed.rung)
+    return (alive, tuple(settled)), claimed
+
+
+def histories(gateways: int, steps: int, *, outages: bool) -> Iterator[tuple[History, Claim | None]]:
+    """Every state that deaths and returns in any order lead to; with `outages` also through the death of all."""
+    everyone: History = (frozenset(range(gateways)), (0, *[-1] * (gateways - 1)))
+    seen, border = {everyone}, [everyone]
+    for _ in range(steps):
+        found = [after(state, gateway) for state in border for gateway in range(gateways)]
+        found = [(state, claimed) for state, claimed in found if state[0] or outages]
+        yield from found
+        border = [state for state, _ in found if state not in seen]
+        seen.update(border)
+
+
+# How many deaths and returns in a row, in any order, a tile always survives, though nobody ever leaves the tailnet.
+SURVIVED = [(2, 4, True), (2, 50, False), (3, 5, True), (4, 6, True)]
+
+
+@pytest.mark.parametrize(("gateways", "steps", "outages"), SURVIVED)
+def test_a_living_gateway_receives_every_tile_however_they_fail(
+    gateways: int, steps: int, outages: bool
+) -> None:
+    for (alive, rungs), claimed in histories(gateways, steps, outages=outages):
+        if not alive:
+            assert claimed is None
+            continue
+        assert claimed is not None
+        assert claimed.gateway in alive
+        # The longest prefix receives, and the dead ones' are still there.
+        longest = max(rungs)
+        assert rungs[claimed.gateway] == longest <= deepest_rung(gateways)
+        assert rungs.count(longest) == 1
+
+
+@pytest.mark.parametrize("gateways", [2, 3, 4])
+def test_no_two_gateways_ever_own_a_rung_and_none_lies_deeper_than_the_last(gateways: int) -> None:
+    for (_, rungs), _ in histories(gateways, 14, outages=True):
+        owned = [rung for rung in rungs if rung >= 0]
+        assert len(set(owned)) == len(owned)
+        assert max(owned, default=0) <= deepest_rung(gateways)
+
+
+@pytest.mark.parametrize(("gateways", "steps"), [(2, 5), (3, 6), (4, 7)])
+def test_the_ladder_ends_where_the_table_says(gateways: int, steps: int) -> None:
+    """The negative control of SURVIVED: one step further a tile can be left to the control server."""
+    states = histories(gateways, steps, outages=True)
+    assert any(alive and claimed is None for (alive, _), claimed in states)
+
+
+@pytest.mark.parametrize("gateways", [2, 3, 4])
+def test_when_all_are_back_everything_is_as_in_the_beginning(gateways: int) -> None:
+    for (alive, rungs), claimed in histories(gateways, 14, outages=True):
+        if len(alive) == gateways:
+            assert claimed == Claim(0, 0)
+            assert rungs == (0, *[-1] * (gateways - 1))
+
+
+def test_a_dead_one_that_has_left_the_tailnet_sets_no_floor() -> None:
+    assert claim((0, 1), {1}, {0: 0}) == Claim(1, 1)
+    assert claim((0, 1), {1}, {}) == Claim(1, 1)
+    assert claim((0, 1), {0}, {1: 1}) == Claim(0, 2)
+    assert claim((0, 1), {0}, {}) == Claim(0, 0)

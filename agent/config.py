@@ -1,0 +1,162 @@
+"""The agent's configuration: one JSON file that the program writes, and a key file beside it.
+
+Keys that this version does not know are ignored, so that a newer program may write for an older agent.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, Literal
+
+from agent.ladder import LONGEST_PREFIX
+
+PATH = Path("/etc/tailspan/agent/config.json")
+PORT = 41642
+HTTP = "127.0.0.1:41643"
+SOCKET = "/run/tailscale/tailscaled.sock"
+
+
+class ConfigError(ValueError):
+    """The file cannot be used; the message names the key, what it holds and what to write."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """One of the region's gateways; its place in the list is its number in the ladder, on every machine alike."""
+
+    name: str
+    address: IPv4Address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A range of the region, with what lies on each gateway's own machine."""
+
+    prefix: IPv4Network
+    longest: int = LONGEST_PREFIX
+    own: tuple[IPv4Network, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A gateway of another region, at the address where its agent sends back what it gets."""
+
+    name: str
+    region: str
+    address: IPv4Address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Seconds. A peer is silent after `missed` beats: nine lost, and half a beat for jitter."""
+
+    beat: float = 0.08
+    missed: float = 9.5
+    # How long a gateway that came back must be well before traffic returns to it; doubled on flaps.
+    hold: float = 2.0
+    longest_hold: float = 60.0
+
+    @property
+    def silence(self) -> float:
+        return self.beat * self.missed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """What only a gateway needs. `probes[i][j]`: where gateway j gets back what it sent through gateway i."""
+
+    blocks: tuple[Block, ...]
+    probes: tuple[tuple[IPv4Address, ...], ...]
+    targets: tuple[Target, ...]
+    socket: str = SOCKET
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig:
+    """Everything an agent knows before it hears anybody."""
+
+    role: Literal["gateway", "node"]
+    region: str
+    name: str
+    node_ip: IPv4Address
+    gateways: tuple[Gateway, ...]
+    supernets: tuple[IPv4Network, ...]
+    mtu: int
+    advmss: int
+    key: bytes = field(repr=False)
+    reach: Literal["lan", "tunnel"] = "lan"
+    tunnel: str = "tailspan0"
+    port: int = PORT
+    http: str = HTTP
+    ladder: Ladder | None = None
+    timing: Timing = Timing()
+
+    @property
+    def index(self) -> int:
+        """This gateway's number in the ladder."""
+        return next(i for i, gateway in enumerate(self.gateways) if gateway.name == self.name)
+
+
+def load(path: Path = PATH) -> AgentConfig:
+    """The configuration of this machine; raises ConfigError."""
+    try:
+        data = json.loads(path.read_text())
+        key = bytes.fromhex(Path(data["key_file"]).read_text().strip())
+        return parse(data, key)
+    except ConfigError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def parse(data: dict[str, Any], key: bytes) -> AgentConfig:
+    """From JSON's values to the configuration."""
+    if len(key) < 16:
+        raise ConfigError(f"the key has {len(key)} bytes; write at least 32 hexadecimal digits")
+    role = data["role"]
+    if role not in ("gateway", "node"):
+        raise ConfigError(f"role is {role!r}; write gateway or node")
+    gateways = tuple(
+        Gateway(name=item["name"], address=IPv4Address(item["address"])) for item in data["gateways"]
+    )
+    if role == "gateway" and data["name"] not in [gateway.name for gateway in gateways]:
+        raise ConfigError(f"name {data['name']!r} is none of the gateways {[one.name for one in gateways]}")
+    return AgentConfig(
+        role=role,
+        region=data["region"],
+        name=data["name"],
+        node_ip=IPv4Address(data["node_ip"]),
+        gateways=gateways,
+        supernets=tuple(IPv4Network(item) for item in data["supernets"]),
+        mtu=int(data["mtu"]),
+        advmss=int(data["advmss"]),
+        key=key,
+        reach=data.get("reach", "lan"),
+        tunnel=data.get("tunnel", "tailspan0"),
+        port=int(data.get("port", PORT)),
+        http=data.get("http", HTTP),
+        ladder=_ladder(data["ladder"]) if role == "gateway" else None,
+        timing=Timing(**{name: float(value) for name, value in data.get("timing", {}).items()}),
+    )
+
+
+def _ladder(data: dict[str, Any]) -> Ladder:
+    return Ladder(
+        blocks=tuple(
+            Block(
+                prefix=IPv4Network(item["prefix"]),
+                longest=int(item["longest"]),
+                own=tuple(IPv4Network(own) for own in item["own"]),
+            )
+            for item in data["blocks"]
+        ),
+        probes=tuple(tuple(IPv4Address(one) for one in row) for row in data["probes"]),
+        targets=tuple(
+            Target(name=item["name"], region=item["region"], address=IPv4Address(item["address"]))
+            for item in data["targets"]
+        ),
+        socket=data.get("socket", SOCKET),
+    )

@@ -1,0 +1,118 @@
+"""A gateway's decisions: who of the region's gateways is fit, what this one says of itself, what it advertises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent.config import Timing
+from agent.core.claims import Claims, Order, Rungs
+from agent.core.fitness import Judge, Judged, Own, Partner, Verdict
+from agent.core.holds import Hold
+
+# For so many beats a difference between a partner and me must last: both see the same event some beats apart.
+LASTING_BEATS = 4
+# From this share of the silence on, the others are asked whether they hear a partner.
+ASK_AFTER = 0.4
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What follows from one moment: words for the beats, partners to ask about, claims to advertise."""
+
+    lan: bool
+    far: bool
+    well: bool
+    unfit: tuple[str, ...]
+    fit: tuple[int, ...]
+    ask: tuple[str, ...]
+    claims: Mapping[Order, int]
+    relieved: bool
+    reasons: Mapping[str, str]
+
+
+@dataclass
+class GatewayCore:
+    """One gateway. `claims.mine` starts with what its tailscaled advertises already."""
+
+    names: Sequence[str]
+    addresses: Mapping[str, str]
+    me: int
+    timing: Timing
+    started: float
+    claims: Claims
+    _judged: dict[str, Judged] = field(default_factory=dict)
+    _fit: dict[str, bool] = field(default_factory=dict)
+    _holds: dict[str, Hold] = field(default_factory=dict)
+    _behind: float | None = None
+
+    @property
+    def name(self) -> str:
+        return self.names[self.me]
+
+    def decide(
+        self, partners: Mapping[str, Partner], own: Own, tailnet: Sequence[Rungs] | None, now: float
+    ) -> Decision:
+        """The decision of this moment. `tailnet` is None while tailscaled does not say what is in it."""
+        judge = Judge(self.timing, now)
+        judged = {name: judge.partner(one, own, self.addresses[name]) for name, one in partners.items()}
+        for name, one in judged.items():
+            if one.verdict is not Verdict.KEEP:
+                self._fit[name] = one.verdict is Verdict.FIT
+        unfit = frozenset(name for name in partners if not self._fit.get(name, True))
+        if now - self.started < self.timing.silence * 1.5:
+            # Partners have not had the time to be heard: nothing is told of them, nothing changes.
+            unfit = frozenset()
+        lan, far = judge.lan_alive(own), any(judge.recent(at) for at in own.direct.values())
+        well = self._well(judge, partners, own, lan, far, unfit)
+        fit = self._settled(partners, unfit, well, now)
+        if tailnet is not None and now - self.started >= self.timing.silence * 1.5:
+            self.claims.settle(fit, tailnet, now)
+        return Decision(
+            lan=lan is not False,
+            far=far,
+            well=well,
+            unfit=tuple(sorted(unfit)),
+            fit=tuple(fit),
+            ask=tuple(name for name, one in partners.items() if self._to_ask(one, now)),
+            claims=dict(self.claims.mine),
+            relieved=tailnet is not None and self.claims.relieved(tailnet),
+            reasons={name: one.reason for name, one in judged.items()},
+        )
+
+    def _well(
+        self,
+        judge: Judge,
+        partners: Mapping[str, Partner],
+        own: Own,
+        lan: bool | None,
+        far: bool,
+        unfit: frozenset[str],
+    ) -> bool:
+        """Shall nodes send through me? A doubt counts only if a partner stands where I fail."""
+        if not own.up or own.drain:
+            return False
+        heard = [beat for beat in map(judge.said, partners.values()) if beat is not None]
+        others = [beat for beat in heard if beat.up and not beat.drain]
+        behind = any((beat.lan and lan is False) or (beat.far and not far) for beat in others)
+        if not behind:
+            self._behind = None
+        elif self._behind is None:
+            self._behind = judge.now
+        lasting = self._behind is not None and judge.now - self._behind >= LASTING_BEATS * self.timing.beat
+        return not lasting and not judge.accused(self.name, partners, unfit)
+
+    def _settled(
+        self, partners: Mapping[str, Partner], unfit: frozenset[str], well: bool, now: float
+    ) -> list[int]:
+        """The fit ones by number, each after its hold; if nobody's hold has passed, whoever is fit now."""
+        fit_now = {name: name not in unfit for name in partners} | {self.name: well}
+        held = {name: self._hold(name).passed(fit, now) for name, fit in fit_now.items()}
+        chosen = held if any(held.values()) else fit_now
+        return [number for number, name in enumerate(self.names) if chosen.get(name, False)]
+
+    def _hold(self, name: str) -> Hold:
+        return self._holds.setdefault(name, Hold(self.timing.hold, self.timing.longest_hold))
+
+    def _to_ask(self, partner: Partner, now: float) -> bool:
+        return partner.lan.at is None or now - partner.lan.at > self.timing.silence * ASK_AFTER

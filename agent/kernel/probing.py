@@ -1,0 +1,137 @@
+"""What a gateway needs so that a probe leaves through one partner and comes back through the same one.
+
+A probe through partner i is sent from the address probes[i][me]. A rule by its source port sends it to the partner's
+LAN address instead of the own tunnel. Only the partner advertises that address, so the answer reaches the partner,
+which has a route for it to this gateway. Both directions are forwarded by the partner's kernel, like any traffic.
+"""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address
+
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+
+from agent.config import AgentConfig, Ladder
+from agent.kernel.devices import LOOPBACK, lan_device
+from agent.kernel.netlink import (
+    DEL_ADDRESS,
+    DEL_ROUTE,
+    DEL_RULE,
+    GET_ADDRESS,
+    GET_ROUTE,
+    GET_RULE,
+    NEW_ADDRESS,
+    NEW_ROUTE,
+    NEW_RULE,
+    Netlink,
+    RouteMessage,
+)
+from agent.kernel.routes import ONLINK, PROTOCOL, TABLE_MAIN, UNICAST
+
+# Before network.sh's rule for the own ranges (2500) and Tailscale's own (5210 and up).
+RULE_PRIORITY = 2400
+FIRST_TABLE = 17700
+FIRST_PORT = 41650
+UDP = 17
+TO_TABLE = 1
+
+
+class ProbePaths:
+    """Addresses, rules, tables and routes of one gateway's probes."""
+
+    def __init__(self, netlink: Netlink, config: AgentConfig, ladder: Ladder) -> None:
+        self._netlink, self._config, self._ladder = netlink, config, ladder
+        self._me = config.index
+        self._partners = [number for number in range(len(config.gateways)) if number != self._me]
+
+    def ensure(self) -> None:
+        """Put in place what is missing; raises OSError."""
+        device = lan_device(self._netlink, self._config)
+        present = self._addresses()
+        for row in self._ladder.probes:
+            if str(row[self._me]) not in present:
+                self._netlink.set(NEW_ADDRESS, _address(row[self._me]))
+        if device is None:
+            return
+        ruled = self._ruled_tables()
+        for partner in self._partners:
+            way = self._config.gateways[partner].address
+            table = FIRST_TABLE + partner
+            if table not in ruled:
+                self._netlink.set(NEW_RULE, _rule(partner), replace=False)
+            self._netlink.set(NEW_ROUTE, self._route(None, way, device, table))
+            answers = self._ladder.probes[self._me][partner]
+            self._netlink.set(NEW_ROUTE, self._route(answers, way, device, TABLE_MAIN))
+
+    def remove(self) -> None:
+        """Take everything away again."""
+        for row in self._ladder.probes:
+            self._netlink.delete(DEL_ADDRESS, _address(row[self._me]))
+        ruled = self._ruled_tables()
+        for partner in self._partners:
+            if FIRST_TABLE + partner in ruled:
+                self._netlink.delete(DEL_RULE, _rule(partner))
+        query = RouteMessage()
+        query["family"] = socket.AF_INET
+        for entry in self._netlink.dump(GET_ROUTE, query):
+            if entry["proto"] == PROTOCOL and entry.get_attr("RTA_NH_ID") is None:
+                gone = RouteMessage()
+                for name in ("family", "dst_len", "table", "proto", "type"):
+                    gone[name] = entry[name]
+                gone["scope"] = 255  # RT_SCOPE_NOWHERE: whatever the scope
+                kept = ("RTA_DST", "RTA_TABLE")
+                gone["attrs"] = [(n, entry.get_attr(n)) for n in kept if entry.get_attr(n) is not None]
+                self._netlink.delete(DEL_ROUTE, gone)
+
+    def _addresses(self) -> set[str]:
+        query = ifaddrmsg()
+        query["family"] = socket.AF_INET
+        return {str(entry.get_attr("IFA_LOCAL")) for entry in self._netlink.dump(GET_ADDRESS, query)}
+
+    def _ruled_tables(self) -> set[int]:
+        query = fibmsg()
+        query["family"] = socket.AF_INET
+        return {
+            int(entry.get_attr("FRA_TABLE"))
+            for entry in self._netlink.dump(GET_RULE, query)
+            if entry.get_attr("FRA_PRIORITY") == RULE_PRIORITY and entry.get_attr("FRA_TABLE") is not None
+        }
+
+    def _route(self, target: IPv4Address | None, way: IPv4Address, device: int, table: int) -> RouteMessage:
+        message = RouteMessage()
+        message["family"] = socket.AF_INET
+        message["dst_len"] = 32 if target else 0
+        message["table"] = table if table < 256 else 0
+        message["proto"] = PROTOCOL
+        message["type"] = UNICAST
+        message["flags"] = ONLINK if self._config.reach == "tunnel" else 0
+        message["attrs"] = [("RTA_GATEWAY", str(way)), ("RTA_OIF", device), ("RTA_TABLE", table)]
+        if target:
+            message["attrs"].append(("RTA_DST", str(target)))
+        return message
+
+
+def _rule(partner: int) -> fibmsg:
+    message = fibmsg()
+    message["family"] = socket.AF_INET
+    message["action"] = TO_TABLE
+    port = FIRST_PORT + partner
+    message["attrs"] = [
+        ("FRA_PRIORITY", RULE_PRIORITY),
+        ("FRA_TABLE", FIRST_TABLE + partner),
+        ("FRA_IP_PROTO", UDP),
+        ("FRA_SPORT_RANGE", f"{port}:{port}"),
+        ("FRA_PROTOCOL", PROTOCOL),
+    ]
+    return message
+
+
+def _address(address: IPv4Address) -> ifaddrmsg:
+    message = ifaddrmsg()
+    message["family"] = socket.AF_INET
+    message["prefixlen"] = 32
+    message["index"] = LOOPBACK
+    message["attrs"] = [("IFA_LOCAL", str(address)), ("IFA_ADDRESS", str(address))]
+    return message

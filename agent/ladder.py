@@ -1,0 +1,115 @@
+"""The ladder: which prefixes a gateway owns, so that no two ever own the same one and a survivor can always go longer.
+
+A region's block has three kinds of prefixes, by length:
+
+- covering prefixes: gateway i advertises the whole block in prefixes of length L+i, always. They make it a legitimate
+  sender of every source of its region (WireGuard drops what lies in no prefix of its sender).
+- tiles: the block cut into equal parts, each with an order of gateways. The first is the tile's home and advertises it
+  always: that shares what comes in.
+- take-overs: the first gateway of a tile's order that is fit advertises the tile in smaller parts, one rung deeper than
+  anything that the dead have advertised, for theirs stay in the tailnet for a while. The longest prefix receives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+MAX_GATEWAYS = 4
+LONGEST_PREFIX = 32
+# 256 tiles: in a /16 of pods, cut into a /24 for each node, every node is a tile of its own.
+TILE_BITS = 8
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a block. `order` holds gateways by index: home first, then those that take over, in turn."""
+
+    prefix: IPv4Network
+    order: tuple[int, ...]
+
+    def rung(self, cuts: int) -> tuple[IPv4Network, ...]:
+        """The tile in prefixes that are `cuts` bits longer."""
+        return tuple(self.prefix.subnets(prefixlen_diff=cuts))
+
+
+def covering(block: IPv4Network, gateway: int) -> tuple[IPv4Network, ...]:
+    """What gateway number `gateway` always advertises: the whole block, in a length that is its own."""
+    return tuple(block.subnets(prefixlen_diff=gateway))
+
+
+def deepest_rung(gateways: int) -> int:
+    """How often a tile may be cut: once per gateway, so its home can come back after the last of them fell."""
+    return gateways
+
+
+def tile_length(block: IPv4Network, gateways: int, longest: int = LONGEST_PREFIX) -> int:
+    """The prefix length of a block's tiles: `longest` leaves room below them for every rung of a take-over."""
+    length = min(block.prefixlen + TILE_BITS, longest - deepest_rung(gateways))
+    if length < block.prefixlen + gateways:
+        raise ValueError(
+            f"{block} is too small for {gateways} gateways: their tiles would be /{length}, as long as the covering "
+            f"prefixes; write a range of at most /{longest_block(gateways, longest)}"
+        )
+    return length
+
+
+def longest_block(gateways: int, longest: int = LONGEST_PREFIX) -> int:
+    """The longest prefix that a block for so many gateways may have; one gateway advertises the block alone."""
+    if gateways == 1:
+        return longest
+    return longest - deepest_rung(gateways) - gateways
+
+
+def tiles(
+    block: IPv4Network, gateways: int, own: Sequence[IPv4Network] = (), longest: int = LONGEST_PREFIX
+) -> tuple[Tile, ...]:
+    """
+    A block's tiles in address order. `own` holds what lies on each gateway's own machine: its tile is at home there,
+    so gateways that cannot reach each other still receive what is theirs. Neighbouring tiles have different homes,
+    because clusters fill ranges from one end; and a dead gateway's tiles go to the others in equal parts.
+    """
+    if gateways == 1:
+        return ()
+    length = tile_length(block, gateways, longest)
+    homes: dict[IPv4Network, int] = {}
+    for gateway, mine in enumerate(own):
+        homes.setdefault(mine.supernet(new_prefix=length) if mine.prefixlen > length else mine, gateway)
+    return tuple(
+        Tile(prefix, _order(homes.get(prefix, number % gateways), number // gateways, gateways))
+        for number, prefix in enumerate(block.subnets(new_prefix=length))
+    )
+
+
+def _order(home: int, turn: int, gateways: int) -> tuple[int, ...]:
+    others = [(home + step) % gateways for step in range(1, gateways)]
+    turn %= len(others)
+    return (home, *others[turn:], *others[:turn])
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who receives a tile, and by which rung: 0 is the tile itself, each further one a cut deeper."""
+
+    gateway: int
+    rung: int
+
+
+def claim(order: Sequence[int], fit: Iterable[int], lost: Mapping[int, int]) -> Claim | None:
+    """
+    Who shall receive a tile. `fit`: the gateways that carry traffic. `lost`: the deepest rung that each of the others
+    still has in the tailnet, if any. The first fit one of the order receives, one rung deeper than all of those.
+
+    None if nobody is fit, or if the lost ones stand on the last rung. That takes as many deaths of a tile's receiver
+    as there are gateways and one more, none of which came back or left the tailnet in between; then the tile waits
+    for the control server to notice.
+    """
+    able = set(fit)
+    receiver = next((gateway for gateway in order if gateway in able), None)
+    if receiver is None:
+        return None
+    floor = max((rung for gateway, rung in lost.items() if gateway not in able), default=-1)
+    # Rung 0 is the home's alone: it advertises its tiles always, and back it comes with them.
+    rung = floor + 1 if receiver == order[0] else max(floor + 1, 1)
+    return Claim(receiver, rung) if rung <= deepest_rung(len(order)) else None

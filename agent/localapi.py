@@ -1,0 +1,103 @@
+"""tailscaled's LocalAPI over its socket: what this device advertises, and who owns what in the tailnet.
+
+Requests run in a thread, because http.client waits; paths and fields: tailscale.com ipn/localapi and ipn/ipnstate.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+TIMEOUT = 2.0
+# LocalAPI refuses requests that a web page could make: safesocket/localclient names this host.
+HOST = "local-tailscaled.sock"
+
+
+class LocalApiError(OSError):
+    """tailscaled does not answer, or not with success."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device of the tailnet: its addresses in it, and the prefixes that it owns there."""
+
+    name: str
+    addresses: tuple[str, ...]
+    routes: frozenset[str]
+    online: bool = False
+
+
+@dataclass(frozen=True)
+class Tailnet:
+    """What tailscaled knows at a moment. `running`: it is logged in and has a network map."""
+
+    running: bool
+    me: Device
+    peers: tuple[Device, ...]
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__(HOST, timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(self._path)
+
+
+class LocalApi:
+    """One tailscaled. Every method raises LocalApiError."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def tailnet(self) -> Tailnet:
+        """The device's view of the tailnet."""
+        status = self._request("GET", "/localapi/v0/status")
+        return Tailnet(
+            running=status.get("BackendState") == "Running",
+            me=_device(status.get("Self") or {}),
+            peers=tuple(_device(peer) for peer in (status.get("Peer") or {}).values()),
+        )
+
+    def advertised(self) -> tuple[str, ...]:
+        """The prefixes that this device advertises, as its preferences hold them."""
+        return tuple(self._request("GET", "/localapi/v0/prefs").get("AdvertiseRoutes") or ())
+
+    def advertise(self, routes: Iterable[str]) -> None:
+        """Advertise exactly these."""
+        body = {"AdvertiseRoutes": sorted(routes), "AdvertiseRoutesSet": True}
+        self._request("PATCH", "/localapi/v0/prefs", json.dumps(body).encode())
+
+    def _request(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        connection = _Connection(self._path)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise LocalApiError(f"{self._path}: {method} {path}: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise LocalApiError(f"{self._path}: {method} {path}: {answer.status} {content[:200]!r}")
+        try:
+            found = json.loads(content or b"{}")
+        except ValueError as error:
+            raise LocalApiError(f"{self._path}: {method} {path}: {error}") from error
+        return found if isinstance(found, dict) else {}
+
+
+def _device(entry: dict[str, Any]) -> Device:
+    return Device(
+        name=str(entry.get("HostName", "")),
+        addresses=tuple(entry.get("TailscaleIPs") or ()),
+        routes=frozenset(entry.get("PrimaryRoutes") or ()),
+        online=bool(entry.get("Online")),
+    )

@@ -1,0 +1,77 @@
+"""The agent's HTTP side: /healthz, /readyz, /metrics, and the drain that `agent drain` asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+_REASONS = {
+    200: "OK",
+    202: "Accepted",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    503: "Service Unavailable",
+}
+_READ_SECONDS = 5.0
+Metrics = Mapping[str, float]
+
+
+class Agent(Protocol):
+    """What can be asked of a running agent."""
+
+    def healthy(self) -> bool: ...
+    def ready(self) -> tuple[bool, str]: ...
+    def metrics(self) -> Metrics: ...
+    def drain(self, wanted: bool) -> None: ...
+    def drained(self) -> tuple[bool, str]: ...
+
+
+async def serve(agent: Agent, listen: str) -> asyncio.Server:
+    """Answer on `listen` (address:port) until the server is closed."""
+    host, _, port = listen.rpartition(":")
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            line = await asyncio.wait_for(reader.readline(), _READ_SECONDS)
+            while await asyncio.wait_for(reader.readline(), _READ_SECONDS) not in (b"\r\n", b"\n", b""):
+                pass
+            status, text = answer(agent, line)
+            head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain; version=0.0.4\r\n"
+            writer.write(
+                f"{head}Content-Length: {len(text.encode())}\r\nConnection: close\r\n\r\n{text}".encode()
+            )
+            await writer.drain()
+        except (TimeoutError, OSError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    return await asyncio.start_server(client, host, int(port))
+
+
+def answer(agent: Agent, line: bytes) -> tuple[int, str]:
+    """Status and text for a request line."""
+    words = line.decode("latin-1").split()
+    if len(words) < 2:
+        return 404, "no request\n"
+    method, path = words[0], words[1]
+    if method == "POST" and path in ("/drain", "/undrain"):
+        agent.drain(path == "/drain")
+        return 202, "asked\n"
+    if method != "GET":
+        return 405, "use GET\n"
+    views: dict[str, Callable[[], tuple[bool, str]]] = {
+        "/healthz": lambda: (agent.healthy(), "alive" if agent.healthy() else "the loop stands still"),
+        "/readyz": agent.ready,
+        "/drain": agent.drained,
+        "/metrics": lambda: (True, _text(agent.metrics())),
+    }
+    if path not in views:
+        return 404, f"no {path}; there are {' '.join(views)}\n"
+    good, text = views[path]()
+    return (200 if good else 503), text if text.endswith("\n") else text + "\n"
+
+
+def _text(metrics: Metrics) -> str:
+    return "".join(f"tailspan_agent_{name} {value:g}\n" for name, value in metrics.items())
