@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from lab.rig import state
 from lab.rig.events import BOTH, Event, Step, Way
@@ -69,7 +70,7 @@ class Bench:
         self.streams.begin()
         time.sleep(_QUIET / 2)
         before = state.of_region(self.rig, self.region) if step.unchanged_for else {}
-        begun = time.monotonic()
+        begun, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
         step.do(scene)
         if step.after:
             self.streams.begin()
@@ -81,7 +82,9 @@ class Bench:
         window = self.streams.end()
         watched = time.monotonic() - begun
         self.report(
-            self._result(event, step, scene, number, window, recovered, watched, state.changes(before, after))
+            self._result(
+                event, step, scene, number, window, recovered, watched, at, state.changes(before, after)
+            )
         )
 
     def _recovered(self, step: Step, begun: float) -> float | None:
@@ -103,6 +106,7 @@ class Bench:
         window: Window,
         recovered: float | None,
         watched: float,
+        at: str,
         changes: list[str],
     ) -> Result:
         ways = {way: window.streams[name] for way, name in self.names.items()}
@@ -113,6 +117,7 @@ class Bench:
             part=step.part,
             run=number,
             victim=scene.victim.name,
+            at=at,
             working=sum(stream.flows for stream in ways.values()),
             flows=len(BOTH) * FLOWS,
             sent=sum(stream.sent for stream in ways.values()),

@@ -87,10 +87,9 @@ def _reboot(scene: Scene) -> None:
     faults.power_off(scene.rig, scene.victim)
 
 
-def _control_server_pause(scene: Scene) -> None:
+def _control_server_stops(scene: Scene) -> None:
     scene.rig.stop_control_server()
     time.sleep(5)
-    scene.rig.start_control_server()
 
 
 def _die_without_control_server(scene: Scene) -> None:
@@ -174,9 +173,10 @@ EVENTS: tuple[Event, ...] = (
             Step(
                 part="failure",
                 title="control server down alone, 5 s",
-                do=_control_server_pause,
+                do=_control_server_stops,
                 lossless=True,
             ),
+            Step(part="recovery", title="control server back", do=_control_server_back, lossless=True),
         ),
     ),
     Event(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from bootstrap.agent import agent_files, zipapp
-
 from lab import headscale
 from lab.rig import faults, gateway
 from lab.rig.rig import Rig, plan_routes
@@ -22,6 +21,7 @@ _READY = "http://127.0.0.1:41643/readyz"
 # A give-back waits until a gateway has been well for a while, and longer after each flap.
 _SETTLES_WITHIN = 90.0
 _DRAINS_WITHIN = 30.0
+_STEADY_FOR = 5.0
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Ours(Setup):
                 machine.put(_ARCHIVE, archive)
                 self.started(rig, one)
         self._wait_until_ready(rig)
-        self.normal = owners(rig)
+        self.normal = _steady_owners(rig)
 
     def started(self, rig: Rig, one: NodePlan) -> None:
         machine = rig.machine(one)
@@ -65,7 +65,7 @@ class Ours(Setup):
         while (seen := owners(rig)) != self.normal:
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"gateways do not own what they owned at first after {_SETTLES_WITHIN:.0f} s: {seen}"
+                    f"not the normal state after {_SETTLES_WITHIN:.0f} s: {_differences(self.normal, seen)}"
                 )
             time.sleep(0.2)
 
@@ -84,6 +84,27 @@ class Ours(Setup):
     def drain(self, rig: Rig, one: NodePlan) -> None:
         words = (sys.executable, _ARCHIVE, "drain")
         rig.machine(one).run(*words, timeout=_DRAINS_WITHIN)
+
+
+def _steady_owners(rig: Rig) -> dict[str, set[str]]:
+    """The owners once they have been the same for a while, after the agents have found each other."""
+    deadline = time.monotonic() + _SETTLES_WITHIN
+    seen, since = owners(rig), time.monotonic()
+    while time.monotonic() < since + _STEADY_FOR:
+        time.sleep(0.5)
+        if (now := owners(rig)) != seen:
+            seen, since = now, time.monotonic()
+        if time.monotonic() > deadline:
+            raise LabError(f"the gateways' prefixes still change after {_SETTLES_WITHIN:.0f} s")
+    return seen
+
+
+def _differences(wanted: Mapping[str, set[str]], seen: Mapping[str, set[str]]) -> str:
+    return "; ".join(
+        f"{name} lacks {len(prefixes - seen.get(name, set()))} and has {len(seen.get(name, set()) - prefixes)} too many"
+        for name, prefixes in sorted(wanted.items())
+        if prefixes != seen.get(name, set())
+    )
 
 
 def owners(rig: Rig) -> dict[str, set[str]]:

@@ -19,6 +19,8 @@ class Result:
     part: str
     run: int
     victim: str
+    # When the step began (UTC), to find it in the programs' logs.
+    at: str
     # Flows that count and flows there are, both directions together: the article's setup has dead ones from the start.
     working: int
     flows: int
