@@ -29,9 +29,9 @@ from tools import paths
 
 # Another room's tests point it elsewhere, for the rest of the session.
 _HOME = os.environ.get("TAILSPAN_HOME")
-# The lab alone; the dev stack, from harmless to rough; and last what begins without one.
+# What needs no lab; the lab alone; the dev stack, from harmless to rough; and last what begins without one.
 _ORDER = (
-    "test_cloud", "test_dev_cluster", "test_bootstrap_order", "test_refusals", "test_theft", "test_reboot",
+    "test_rig", "test_cloud", "test_dev_cluster", "test_bootstrap_order", "test_refusals", "test_theft", "test_reboot",
     "test_unusable_machines", "test_third_region", "test_interruption",
 )  # fmt: skip
 
