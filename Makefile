@@ -2,7 +2,9 @@
 # `make preview` and `make test-fast` need neither root nor an account.
 PYTHON := .venv/bin/python
 STACK ?= dev
-.PHONY: up down status check figures shell preview test test-fast lint clean setup setup-dev
+RUNS ?= 20
+BASELINE_RUNS ?= 5
+.PHONY: up down status check figures bench-failover shell preview test test-fast lint clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -20,6 +22,10 @@ check: setup
 figures: setup-dev
 	$(PYTHON) -m tools lab
 	@$(PYTHON) -m lab.figures
+
+bench-failover: setup-dev
+	$(PYTHON) -m tools lab
+	@$(PYTHON) -m lab.rig bench --runs $(RUNS) --baseline-runs $(BASELINE_RUNS) $(ARGS)
 
 shell: setup
 	@$(PYTHON) -m lab shell $(M)

@@ -77,7 +77,7 @@ class Bench:
             begun = time.monotonic()
         if settles:
             self.setup.settle(self.rig)
-        recovered = self._recovered(step, begun)
+        recovered = self._recovered(step)
         after = state.of_region(self.rig, self.region) if step.unchanged_for else {}
         window = self.streams.end()
         watched = time.monotonic() - begun
@@ -87,15 +87,13 @@ class Bench:
             )
         )
 
-    def _recovered(self, step: Step, begun: float) -> float | None:
+    def _recovered(self, step: Step) -> bool:
         if step.unchanged_for:
             time.sleep(step.unchanged_for)
-        if not step.ways:
-            return None
         streams = [self.names[way] for way in step.ways]
-        if self.streams.wait_until_good(seconds=_QUIET, within=self.patience, streams=streams) is None:
-            return None
-        return max(0.0, time.monotonic() - begun - _QUIET)
+        if not streams:
+            return True
+        return self.streams.wait_until_good(seconds=_QUIET, within=self.patience, streams=streams) is not None
 
     def _result(
         self,
@@ -104,7 +102,7 @@ class Bench:
         scene: Scene,
         number: int,
         window: Window,
-        recovered: float | None,
+        recovered: bool,
         watched: float,
         at: str,
         changes: list[str],
@@ -123,6 +121,7 @@ class Bench:
             sent=sum(stream.sent for stream in ways.values()),
             lost={way: stream.lost for way, stream in ways.items()},
             gap={way: stream.gap for way, stream in ways.items()},
+            last={way: stream.last for way, stream in ways.items()},
             lost_inside=inside.lost,
             recovered=recovered,
             watched=watched,

@@ -6,11 +6,25 @@ import socket
 import struct
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _NUMBER = struct.Struct("!Q")
 # 64 bytes in all: what is measured is reachability, not throughput.
 _PADDING = b"\0" * 56
 _KEPT = 200
+
+
+class Judged(NamedTuple):
+    """`gap`: the longest time (s) from a lost probe to the next that arrived; `last`: when the last lost one left."""
+
+    sent: int
+    lost: int
+    gap: float
+    last: float
+
+    @property
+    def whole(self) -> bool:
+        return self.sent > 0 and not self.lost
 
 
 @dataclass
@@ -48,17 +62,17 @@ class Flow:
         del self.sent[:cut], self.arrived[:cut]
         self.first += cut
 
-    def judged(self, since: float, until: float) -> tuple[int, int, float]:
-        """Sent, lost, and the longest time (s) from a lost probe to the next one that arrived."""
+    def judged(self, since: float, until: float) -> Judged:
+        """What became of the probes that were sent in that time."""
         sent = lost = 0
-        gap, began = 0.0, 0.0
+        gap, began, last = 0.0, 0.0, 0.0
         for moment, arrived in zip(self.sent, self.arrived, strict=True):
             if not since <= moment < until:
                 continue
             sent += 1
             if not arrived:
                 lost += 1
-                began = began or moment
+                began, last = began or moment, moment - since
             elif began:
                 gap, began = max(gap, moment - began), 0.0
-        return sent, lost, max(gap, until - began) if began else gap
+        return Judged(sent, lost, max(gap, until - began) if began else gap, last)

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from lab.rig import result, table, world
 from lab.rig.bench import Bench
-from lab.rig.events import EVENTS, Event
+from lab.rig.catalogue import EVENTS
+from lab.rig.events import Event
 from lab.rig.plan import Shape
 from lab.rig.result import Result
 from lab.rig.rig import Rig, versions
@@ -56,7 +57,7 @@ def chosen(events: str) -> list[Event]:
 def measure(name: str, out: Path, *, lan: str, runs: int, events: str, patience: float) -> None:
     """Inside a world: brings a rig up in that setup and runs the events; a line of JSON for each step."""
     setup = setup_named(name)
-    wanted = [event for event in chosen(events) if name == "agent" or not event.needs_agent]
+    wanted = [event for event in chosen(events) if name == "agent" or event.compared]
     shape = Shape(lan="routed" if lan == "routed" else "l2")
     rig = Rig(shape, probing=setup.probing, routes=setup.routes)
     rig.up()
@@ -65,15 +66,16 @@ def measure(name: str, out: Path, *, lan: str, runs: int, events: str, patience:
         setup.name = f"{setup.name}, routed LAN"
     bench = Bench(rig, setup, patience=patience, report=lambda one: _report(out, one))
     for event in wanted:
-        for number in range(runs):
+        for number in range(-(-runs // event.every)):
             bench.run(event, number)
     bench.close()
 
 
 def _report(out: Path, one: Result) -> None:
     result.append(out, one)
-    step = next(step for event, step in table.rows() if (event.name, step.part) == (one.event, one.part))
-    print(f"{one.setup}, {one.victim}, run {one.run}: {step.title}: {table.cell([one], step)}", flush=True)
+    for event, step in table.rows():
+        if (event.name, step.part) == (one.event, one.part):
+            print(f"{one.setup}, {one.victim}, run {one.run}: {step.title}: {table.cell([one], step)}", flush=True)
 
 
 def bench(
@@ -117,7 +119,7 @@ def _worlds(
         if name == "agent":
             routed = [one for one in _ROUTED.split(",") if not events or one in events.split(",")]
             if routed:
-                yield name, "routed", ",".join(routed), runs
+                yield name, "routed", ",".join(routed), -(-runs // 2)
 
 
 def _show(results: Sequence[Result], took: float) -> None:

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from lab.rig.connections import EVERY, Connections, End
-from lab.rig.flows import Flow
+from lab.rig.flows import Flow, Judged
 from lab.rig.sockets import bound, in_namespace
 
 _UDP_PORT = 20000
@@ -70,7 +70,7 @@ class Prober:
         """
         until = time.monotonic() - LATE / 2
         self.watched = {
-            name: [flow for flow in flows if not seconds or _whole(flow.judged(until - seconds, until))]
+            name: [flow for flow in flows if not seconds or flow.judged(until - seconds, until).whole]
             for name, flows in self.streams.items()
         }
         return {"watched": sum(map(len, self.watched.values())), "all": len(self._all())}
@@ -88,7 +88,7 @@ class Prober:
         """How many flows of each stream lost a probe in the last `seconds`; what may be on its way is left out."""
         until = time.monotonic() - LATE / 2
         bad = {
-            name: sum(1 for figures in self._judged(name, until - seconds, until) if not _whole(figures))
+            name: sum(1 for judged in self._judged(name, until - seconds, until) if not judged.whole)
             for name in self.watched
         }
         answered = sum(1 for one in self.connections.open if one.last_answer and not one.broken)
@@ -119,7 +119,7 @@ class Prober:
     def _all(self) -> list[Flow]:
         return [flow for flows in self.streams.values() for flow in flows]
 
-    def _judged(self, stream: str, since: float, until: float) -> list[tuple[int, int, float]]:
+    def _judged(self, stream: str, since: float, until: float) -> list[Judged]:
         return [flow.judged(since, until) for flow in self.watched[stream]]
 
     def serve_until(self, deadline: float) -> None:
@@ -138,18 +138,13 @@ class Prober:
                 key.data()
 
 
-def _whole(figures: tuple[int, int, float]) -> bool:
-    sent, lost, _ = figures
-    return sent > 0 and not lost
-
-
-def _figures(judged: list[tuple[int, int, float]]) -> dict[str, Any]:
+def _figures(flows: list[Judged]) -> dict[str, Any]:
     return {
-        "sent": sum(sent for sent, _, _ in judged),
-        "lost": sum(lost for _, lost, _ in judged),
-        "gap": max((gap for _, _, gap in judged), default=0.0),
-        "flows": len(judged),
-        "flows_hit": sum(1 for _, lost, _ in judged if lost),
+        "sent": sum(flow.sent for flow in flows),
+        "lost": sum(flow.lost for flow in flows),
+        "gap": max((flow.gap for flow in flows), default=0.0),
+        "last": max((flow.last for flow in flows), default=0.0),
+        "flows": len(flows),
     }
 
 

@@ -27,10 +27,10 @@ class Result:
     sent: int
     lost: dict[Way, int]
     gap: dict[Way, float]
+    last: dict[Way, float]
     lost_inside: int
-    # Seconds from the step's beginning (or end, where that counts) until a second without any loss began; None when
-    # that did not come while we watched.
-    recovered: float | None
+    # Whether a second without any loss came while we watched.
+    recovered: bool
     watched: float
     broken: int
     stall: float

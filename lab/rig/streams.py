@@ -25,13 +25,13 @@ FIRST_FREE_FLOW = POD_ADDRESSES - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """One direction's figures of a window; `gap` is the worst flow's, in seconds."""
+    """One direction's figures of a window; `gap` and `last` (the last loss, from the beginning on) are in seconds."""
 
     sent: int
     lost: int
     gap: float
+    last: float
     flows: int
-    flows_hit: int
 
 
 @dataclass(frozen=True, kw_only=True)

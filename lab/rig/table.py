@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
-from lab.rig.events import EVENTS, Event, Step
+from lab.rig.catalogue import EVENTS
+from lab.rig.events import Event, Step
 from lab.rig.result import Result
 
 # What a gap is called that did not end while it was watched.
@@ -13,9 +14,11 @@ _NEVER = "never"
 
 
 def rows() -> Iterator[tuple[Event, Step]]:
+    """Every step that has something to tell; some only lead to the next one."""
     for event in EVENTS:
         for step in event.steps:
-            yield event, step
+            if step.ways or step.unchanged_for:
+                yield event, step
 
 
 def goal(step: Step) -> str:
@@ -33,13 +36,14 @@ def goal(step: Step) -> str:
 
 
 def gap(result: Result, step: Step) -> float | None:
-    """The worst of the directions that count; None when it did not end. Where time counts from the end of what was
-    done, the time until traffic flowed."""
-    if not step.ways:
-        return 0.0
-    if result.recovered is None:
+    """
+    The worst of the directions that count, None when it did not end. Where time counts from the end of what was done,
+    it is the time until the last loss.
+    """
+    if not result.recovered:
         return None
-    return result.recovered if step.after else max(result.gap[way] for way in step.ways)
+    figures = result.last if step.after else result.gap
+    return max((figures[way] for way in step.ways), default=0.0)
 
 
 def lost(result: Result, step: Step) -> int:
@@ -88,12 +92,12 @@ def cell(results: Sequence[Result], step: Step) -> str:
 def _seconds(ended: Sequence[float], lossy: int, runs: int) -> str:
     if not lossy and not any(ended):
         return f"0 lost in {runs} of {runs}"
-    where = f", {runs - lossy} of {runs} without loss" if 0 < lossy < runs else ""
+    where = f", {runs - lossy} of {runs} without loss" if 0 < lossy < runs else f" of {runs}"
     return f"median {median(ended):.2f} s, worst {ended[-1]:.2f} s{where}"
 
 
 def _watched(results: Iterable[Result]) -> float:
-    return min(result.watched for result in results if result.recovered is None)
+    return min(result.watched for result in results if not result.recovered)
 
 
 def markdown(results: Sequence[Result], setups: Mapping[str, str]) -> str:

@@ -120,10 +120,10 @@ def test_the_articles_equal_routes_lose_flows_while_nothing_is_wrong(tmp_path: P
     seen = article(tmp_path, "nothing", "lan_dead")
     # A flow works if its way out and its way back both pass the owner of the prefix, and hashing decides.
     assert seen["nothing"].lost["in"] + seen["nothing"].lost["out"] > 0
-    assert seen["nothing"].recovered is None
+    assert not seen["nothing"].recovered
     # Its owner cut from its LAN is online for the control server: nobody ever takes over.
     assert seen["lan_dead"].working > 0
-    assert seen["lan_dead"].recovered is None
+    assert not seen["lan_dead"].recovered
     assert seen["lan_dead"].lost_inside == 0
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.rig import result, routes, state, table
-from lab.rig.events import BOTH, EVENTS, Step, nothing
+from lab.rig.catalogue import EVENTS
+from lab.rig.events import BOTH, Step, nothing
 from lab.rig.flows import Flow
 from lab.rig.lan import records_of
 from lab.rig.plan import Shape, plan_of
@@ -32,13 +33,14 @@ RUN = Result(
     sent=6400,
     lost={"in": 40, "out": 30},
     gap={"in": 0.9, "out": 0.7},
+    last={"in": 1.4, "out": 1.2},
     lost_inside=0,
-    recovered=0.8,
+    recovered=True,
     watched=2.0,
     broken=0,
     stall=1.2,
 )
-CLEAN = replace(RUN, lost={"in": 0, "out": 0}, gap={"in": 0.0, "out": 0.0}, recovered=0.0)
+CLEAN = replace(RUN, lost={"in": 0, "out": 0}, gap={"in": 0.0, "out": 0.0}, recovered=True)
 
 
 @pytest.mark.parametrize("lan", ["l2", "routed"])
@@ -95,11 +97,18 @@ def flow(arrived: str) -> Flow:
 def test_a_gap_lasts_from_the_first_lost_probe_to_the_next_that_arrives(
     arrived: str, lost: int, gap: float
 ) -> None:
-    assert flow(arrived).judged(1.0, 1.2) == (10, lost, pytest.approx(gap))
+    judged = flow(arrived).judged(1.0, 1.2)
+    assert (judged.sent, judged.lost) == (10, lost)
+    assert judged.gap == pytest.approx(gap)
 
 
 def test_probes_outside_the_window_do_not_count() -> None:
-    assert flow("..xxxxxx..").judged(1.04, 1.16) == (6, 0, 0.0)
+    judged = flow("..xxxxxx..").judged(1.04, 1.16)
+    assert (judged.sent, judged.lost, judged.gap) == (6, 0, 0.0)
+
+
+def test_the_last_loss_is_counted_from_the_windows_beginning() -> None:
+    assert flow("xx.x.xxxxx").judged(1.0, 1.2).last == pytest.approx(0.08)
 
 
 def test_a_forgotten_flow_goes_on_with_its_numbers() -> None:
@@ -112,7 +121,7 @@ def test_a_forgotten_flow_goes_on_with_its_numbers() -> None:
 def test_a_promise_of_a_gap_is_broken_by_a_longer_one_and_by_one_without_end() -> None:
     assert table.holds(RUN, FAST)
     assert not table.holds(replace(RUN, gap={"in": 2.1, "out": 0.0}), FAST)
-    assert not table.holds(replace(RUN, recovered=None), FAST)
+    assert not table.holds(replace(RUN, recovered=False), FAST)
 
 
 def test_a_promise_of_no_loss_is_broken_by_one_probe_or_one_connection() -> None:
@@ -131,9 +140,15 @@ def test_only_the_promised_direction_counts() -> None:
     assert not table.holds(replace(RUN, gap={"in": 0.0, "out": 9.0}), egress)
 
 
+def test_where_time_counts_from_the_end_of_the_act_the_last_loss_tells() -> None:
+    healed = replace(FAST, after=True)
+    assert table.gap(RUN, healed) == 1.4
+    assert not table.holds(replace(RUN, last={"in": 2.1, "out": 0.0}), healed)
+
+
 def test_changed_routes_break_the_promise_of_none() -> None:
     still = Step(part="failure", title="far region dead", do=nothing, ways=(), unchanged_for=5)
-    assert table.holds(replace(CLEAN, recovered=None), replace(still, ways=BOTH)) is False
+    assert table.holds(replace(CLEAN, recovered=False), replace(still, ways=BOTH)) is False
     assert table.holds(CLEAN, still)
     assert not table.holds(replace(CLEAN, changes=["gpu-1: - default"]), still)
 
@@ -142,7 +157,7 @@ def test_a_cell_tells_median_and_worst_and_what_never_ended() -> None:
     later = replace(RUN, gap={"in": 1.5, "out": 0.0})
     assert table.cell([RUN, later, CLEAN], FAST) == "median 0.90 s, worst 1.50 s, 1 of 3 without loss"
     assert table.cell([CLEAN, CLEAN], LOSSLESS) == "0 lost in 2 of 2"
-    never = replace(RUN, recovered=None, watched=8.5)
+    never = replace(RUN, recovered=False, watched=8.5)
     assert table.cell([never, never], FAST) == "never in 2 of 2 (watched 8 s)"
     assert table.cell([], FAST) == "-"
 
@@ -180,7 +195,7 @@ def test_a_table_has_a_row_for_each_measured_step() -> None:
     text = table.markdown([RUN], {"agent": "tailspan"})
     assert text.splitlines()[0] == "| event | goal | tailspan |"
     assert text.splitlines()[2:] == [
-        "| power-off of a gateway | median <= 1.0 s, worst <= 2.0 s | median 0.90 s, worst 0.90 s |"
+        "| power-off of a gateway | median <= 1.0 s, worst <= 2.0 s | median 0.90 s, worst 0.90 s of 1 |"
     ]
 
 
