@@ -75,7 +75,10 @@ def _report(out: Path, one: Result) -> None:
     result.append(out, one)
     for event, step in table.rows():
         if (event.name, step.part) == (one.event, one.part):
-            print(f"{one.setup}, {one.victim}, run {one.run}: {step.title}: {table.cell([one], step)}", flush=True)
+            print(
+                f"{one.setup}, {one.victim}, run {one.run}: {step.title}: {table.cell([one], step)}",
+                flush=True,
+            )
 
 
 def bench(

@@ -79,10 +79,12 @@ def _end(unshare: subprocess.Popen[bytes]) -> None:
 
 
 def children(pid: int) -> list[int]:
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
+    """A process's children; the kernel lists them by the thread that started them."""
+    found = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += [int(word) for word in file.read_text().split()]
+    return found
 
 
 def furnish() -> None:

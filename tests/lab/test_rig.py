@@ -20,6 +20,7 @@ import pytest
 from lab import leftovers
 from lab.rig import result
 from lab.rig.result import Result
+from lab.rig.world import children
 from tests.lab.stand import FIGURES, until
 from tools import paths
 
@@ -46,8 +47,8 @@ def rig(*words: str | Path) -> str:
 
 def descendants(pid: int) -> set[int]:
     """As this host numbers them, also in namespaces that number them anew."""
-    below = {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    return below.union(*(descendants(child) for child in below if Path(f"/proc/{child}").exists()))
+    below = set(children(pid))
+    return below.union(*(descendants(child) for child in below))
 
 
 @pytest.fixture
