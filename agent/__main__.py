@@ -17,7 +17,6 @@ from agent.gateway_agent import GatewayAgent
 from agent.kernel.netlink import Netlink
 from agent.kernel.probing import ProbePaths
 from agent.kernel.routes import NodeRoutes
-from agent.log import log
 from agent.node_agent import NodeAgent
 from agent.status import serve
 
@@ -84,7 +83,6 @@ async def _beat(agent: GatewayAgent | NodeAgent, seconds: float) -> None:
         wait = due - loop.time()
         if wait < -1.0:
             # The machine stood still (suspend, a frozen hypervisor): the beats of that time are not made up for.
-            log("late", seconds=round(-wait, 2))
             due, wait = loop.time(), 0.0
         await asyncio.sleep(max(0.0, wait))
 

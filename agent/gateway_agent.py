@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Mapping
 
 from agent import wire
+from agent.clock import Clock
 from agent.config import AgentConfig, Ladder
 from agent.core.claims import SETTLE_SECONDS, Claims
 from agent.core.fitness import Own, Partner
@@ -48,6 +48,7 @@ class GatewayAgent:
 
     def __init__(self, config: AgentConfig, ladder: Ladder) -> None:
         self._config, self._ladder = config, ladder
+        self._clock = Clock(config.timing.beat)
         self._boot = os.urandom(8).hex()
         self._netlink = Netlink()
         self._paths = ProbePaths(self._netlink, config, ladder)
@@ -55,7 +56,7 @@ class GatewayAgent:
         self._tailscale = Tailscale(ladder.socket, self._layout)
         self._names = [gateway.name for gateway in config.gateways]
         self._addresses = {gateway.name: str(gateway.address) for gateway in config.gateways}
-        self._started = self._ticked = time.monotonic()
+        self._late = 0.0
         self._core: GatewayCore | None = None
         self._decision: Decision | None = None
         self._drain = False
@@ -65,8 +66,8 @@ class GatewayAgent:
         self._asked: dict[str, float] = {}
         self._witness: dict[str, float] = {}
         self._refused = 0
-        self._ensure_paths(self._started)
-        self._prober = Prober(config, ladder, time.monotonic)
+        self._ensure_paths(self._clock.now())
+        self._prober = Prober(config, ladder, self._clock.now)
         self._lan = Side(
             config, str(config.node_ip), UdpPort(str(config.node_ip), config.port, self._from_lan)
         )
@@ -77,8 +78,11 @@ class GatewayAgent:
     # What happens with every beat.
 
     def tick(self) -> None:
-        now = time.monotonic()
-        self._ticked = now
+        late = self._clock.tick()
+        if late:
+            self._late += late
+            log("late", seconds=round(late, 2))
+        now = self._clock.now()
         self._ensure_paths(now)
         self._ensure_tail()
         self._prober.beat()
@@ -111,7 +115,7 @@ class GatewayAgent:
                 self._addresses,
                 self._config.index,
                 self._config.timing,
-                time.monotonic(),
+                self._clock.now(),
                 Claims(self._config.index, self._layout.orders, claims),
             )
             log("begins", claims={str(order): rung for order, rung in claims.items()}, found=len(advertised))
@@ -197,7 +201,7 @@ class GatewayAgent:
 
     def _from(self, side: Side, data: bytes, source: tuple[str, int]) -> None:
         message = wire.unseal(data, self._config.region, self._config.key)
-        now = time.monotonic()
+        now = self._clock.now()
         good = False
         if isinstance(message, wire.Hello):
             answer = side.speaker.greeted(message, source, now)
@@ -288,7 +292,7 @@ class GatewayAgent:
     # What the outside asks.
 
     def healthy(self) -> bool:
-        return time.monotonic() - self._ticked < 1.0
+        return self._clock.running()
 
     def ready(self) -> tuple[bool, str]:
         decision = self._decision
@@ -298,8 +302,8 @@ class GatewayAgent:
             return False, "drains"
         if not decision.well:
             return False, f"not well: tailscaled {'up' if self._tailscale.up else 'down'}, {decision}"
-        if not self._tailscale.settled:
-            return False, "tailscaled does not advertise the region's prefixes yet"
+        if not self._tailscale.heard_of:
+            return False, "the other gateways have not heard of all its prefixes yet"
         return True, f"carries traffic; unfit partners: {', '.join(decision.unfit) or 'none'}"
 
     def drain(self, wanted: bool) -> None:
@@ -320,7 +324,7 @@ class GatewayAgent:
             return True, "no partner is fit: nobody could take over"
         if self._relieved is None:
             return False, f"waits for gateways {others} to receive every tile"
-        left = SETTLE_SECONDS - (time.monotonic() - self._relieved)
+        left = SETTLE_SECONDS - (self._clock.now() - self._relieved)
         return (
             left <= 0,
             "relieved" if left <= 0 else f"relieved, waits {left:.1f} s for the others to hear of it",
@@ -329,10 +333,10 @@ class GatewayAgent:
     async def stop(self) -> None:
         """Drain, beat on until the partners receive everything, then end. What tailscaled advertises stays."""
         self.drain(True)
-        until = time.monotonic() + DRAIN_SECONDS
+        until = self._clock.now() + DRAIN_SECONDS
         # Nobody can have taken over before the partners have heard of the drain.
         await asyncio.sleep(self._config.timing.silence)
-        while not self.drained()[0] and time.monotonic() < until:
+        while not self.drained()[0] and self._clock.now() < until:
             await asyncio.sleep(self._config.timing.beat)
         log("stopped", drained=self.drained()[1])
         for task in self._tasks:
@@ -351,6 +355,7 @@ class GatewayAgent:
             "tailscaled_failures_total": self._tailscale.failures,
             "subscribers": float(sum(len(side.speaker.subscribers) for side in self._sides())),
             "refused_messages_total": self._refused,
+            "late_seconds_total": self._late,
         }
         for number, name in enumerate(self._names):
             fit = float(decision is not None and number in decision.fit)

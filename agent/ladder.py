@@ -96,20 +96,25 @@ class Claim:
     rung: int
 
 
-def claim(order: Sequence[int], fit: Iterable[int], lost: Mapping[int, int]) -> Claim | None:
+def claim(
+    order: Sequence[int], fit: Iterable[int], lost: Mapping[int, int], acting: Iterable[int] | None = None
+) -> Claim | None:
     """
     Who shall receive a tile. `fit`: the gateways that carry traffic. `lost`: the deepest rung that each of the others
-    still has in the tailnet, if any. The first fit one of the order receives, one rung deeper than all of those.
+    still has in the tailnet, if any. The home receives its tile unless one of those beats it; else the first fit one
+    of the order, one rung deeper than all of those. `acting`: the gateways whose agents live, for the others can
+    keep what they have but take nothing; all of them if not given.
 
     None if nobody is fit, or if the lost ones stand on the last rung. That takes as many deaths of a tile's receiver
     as there are gateways and one more, none of which came back or left the tailnet in between; then the tile waits
     for the control server to notice.
     """
     able = set(fit)
-    receiver = next((gateway for gateway in order if gateway in able), None)
-    if receiver is None:
-        return None
     floor = max((rung for gateway, rung in lost.items() if gateway not in able), default=-1)
     # Rung 0 is the home's alone: it advertises its tiles always, and back it comes with them.
-    rung = floor + 1 if receiver == order[0] else max(floor + 1, 1)
-    return Claim(receiver, rung) if rung <= deepest_rung(len(order)) else None
+    if order[0] in able and floor < 0:
+        return Claim(order[0], 0)
+    takers = able if acting is None else able.intersection(acting)
+    receiver = next((gateway for gateway in order if gateway in takers), None)
+    rung = max(floor + 1, 1)
+    return Claim(receiver, rung) if receiver is not None and rung <= deepest_rung(len(order)) else None

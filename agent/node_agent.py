@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 
 from agent import wire
+from agent.clock import Clock
 from agent.config import AgentConfig
 from agent.core.node import Heard, NodeCore
 from agent.core.sessions import Listener
@@ -25,6 +25,7 @@ class NodeAgent:
 
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
+        self._clock = Clock(config.timing.beat)
         self._boot = os.urandom(8).hex()
         self._listeners = [Listener(gateway.name) for gateway in config.gateways]
         self._by_address = {
@@ -32,20 +33,23 @@ class NodeAgent:
             for gateway, listener in zip(config.gateways, self._listeners, strict=True)
         }
         self._routes = NodeRoutes(Netlink(), config)
-        now = time.monotonic()
+        now = self._clock.now()
         self._core = NodeCore(
             [gateway.name for gateway in config.gateways], config.timing, now, self._routes.current()
         )
         self._set = self._core.current
         self._verify = now + VERIFY_SECONDS
-        self._ticked = now
+        self._late = 0.0
         self._changes = self._refused = 0
         self._port = UdpPort(str(config.node_ip), config.port, self._receive)
         log("started", role="node", name=config.name, region=config.region, gateways=list(self._set))
 
     def tick(self) -> None:
-        now = time.monotonic()
-        self._ticked = now
+        late = self._clock.tick()
+        if late:
+            self._late += late
+            log("late", seconds=round(late, 2))
+        now = self._clock.now()
         for address, listener in self._by_address.items():
             if listener.due(now):
                 hello = listener.hello(
@@ -78,7 +82,7 @@ class NodeAgent:
         self._changes += 1
 
     def _receive(self, data: bytes, source: tuple[str, int]) -> None:
-        now = time.monotonic()
+        now = self._clock.now()
         listener = self._by_address.get(source[0])
         message = wire.unseal(data, self._config.region, self._config.key) if listener else None
         if listener is None or message is None:
@@ -102,7 +106,7 @@ class NodeAgent:
         return wire.seal(message, self._config.region, self._config.key)
 
     def healthy(self) -> bool:
-        return time.monotonic() - self._ticked < 1.0
+        return self._clock.running()
 
     def ready(self) -> tuple[bool, str]:
         return bool(self._set), f"routes over gateways {list(self._set)}"
@@ -118,7 +122,7 @@ class NodeAgent:
         log("stopped", routes="left as they are")
 
     def metrics(self) -> Metrics:
-        now = time.monotonic()
+        now = self._clock.now()
         found = {
             f'gateway_in_use{{gateway="{gateway.name}"}}': float(number in self._set)
             for number, gateway in enumerate(self._config.gateways)
@@ -132,4 +136,5 @@ class NodeAgent:
             "route_changes_total": self._changes,
             "refused_messages_total": self._refused,
             "lost_sends_total": self._port.lost,
+            "late_seconds_total": self._late,
         }

@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 
-from agent.core.claims import Order
+from agent.core.claims import SETTLE_SECONDS, Order
 from agent.core.layout import Layout
 from agent.localapi import HOST, LocalApi, Tailnet
 from agent.log import log
 
 # How often to look while nothing happens and while something does, seconds.
-CALM_SECONDS, BUSY_SECONDS = 2.0, 0.2
+CALM_SECONDS, BUSY_SECONDS = 5.0, 0.5
 # How often to compare what is advertised with what shall be, though nothing changed here.
 REASSERT_SECONDS = 5.0
 RETRY_SECONDS = 0.3
+# However much tailscaled reports, its state is not asked for more often than this, seconds.
+APART_SECONDS = 0.15
+# ipn.NotifyPeerChanges, NotifyPeerPatches and NotifyNoNetMap: a line for every change of a peer, and never the whole map.
+WATCHED = 1 << 12 | 1 << 15 | 1 << 13
 
 
 class Tailscale:
     """
-    Two tasks: one keeps a connection to tailscaled open, whose end tells at once that it died; the other asks for the
-    state of the tailnet and sets what is to be advertised.
+    Three tasks: one keeps a connection to tailscaled open, whose end tells at once that it died; one asks for the
+    state of the tailnet; and one sets what is to be advertised, without waiting for the others.
     """
 
     def __init__(self, path: str, layout: Layout) -> None:
         self._path, self._layout = path, layout
         self._api = LocalApi(path)
-        self._wake = asyncio.Event()
+        self._wake, self._news = asyncio.Event(), asyncio.Event()
+        self._foreign: frozenset[str] = frozenset()
         self._connected = False
-        self._reasserted = float("-inf")
         self._wanted: frozenset[str] | None = None
         self._set: frozenset[str] | None = None
         self.state: Tailnet | None = None
         self.busy = False
         self.patches = self.failures = 0
+        self._changed = float("-inf")
 
     @property
     def up(self) -> bool:
@@ -45,8 +51,16 @@ class Tailscale:
         """Does tailscaled advertise what it shall?"""
         return self._wanted is not None and self._set == self._wanted
 
+    @property
+    def heard_of(self) -> bool:
+        """
+        Has it done so for long enough that the other gateways have heard of it? The own state does not tell: headscale
+        0.29 does not send a device its own new prefixes.
+        """
+        return self.settled and time.monotonic() - self._changed >= SETTLE_SECONDS
+
     def run(self) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self._watch()), asyncio.create_task(self._poll())]
+        return [asyncio.create_task(one()) for one in (self._watch, self._poll, self._assert)]
 
     def rungs(self) -> list[dict[Order, int]] | None:
         """By gateway number: the deepest rung of each order that it owns in the tailnet."""
@@ -83,10 +97,10 @@ class Tailscale:
         wanted = self._layout.advertised(claims)
         if wanted != self._wanted:
             self._wanted = wanted
-            self._wake.set()
+            self._news.set()
 
     async def _watch(self) -> None:
-        request = f"GET /localapi/v0/watch-ipn-bus?mask=0 HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+        request = f"GET /localapi/v0/watch-ipn-bus?mask={WATCHED} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
         while True:
             try:
                 reader, writer = await asyncio.open_unix_connection(self._path)
@@ -94,7 +108,8 @@ class Tailscale:
                     writer.write(request)
                     await writer.drain()
                     self._connected = True
-                    self._reasserted = float("-inf")
+                    self._set = None
+                    self._news.set()
                     self._wake.set()
                     # Whatever it says means: look again.
                     while await reader.read(1 << 16):
@@ -110,36 +125,49 @@ class Tailscale:
 
     async def _poll(self) -> None:
         while True:
+            await asyncio.sleep(APART_SECONDS)
             self._wake.clear()
             try:
-                await self._assert()
                 self.state = await asyncio.to_thread(self._api.tailnet)
             except OSError as error:
-                self.failures += 1
-                if self._connected:
-                    log("tailscaled refuses", error=str(error))
-            calm = not self.busy and (self._wanted is None or self.settled)
-            try:
-                await asyncio.wait_for(self._wake.wait(), CALM_SECONDS if calm else BUSY_SECONDS)
-            except TimeoutError:
-                continue
+                self._failed(error)
+            await _within(self._wake, BUSY_SECONDS if self.busy or not self.settled else CALM_SECONDS)
 
     async def _assert(self) -> None:
-        now = time.monotonic()
-        wanted = self._wanted
-        if wanted is None or not self._connected:
-            return
-        if self._set == wanted and now - self._reasserted < REASSERT_SECONDS:
-            return
-        advertised = frozenset(await asyncio.to_thread(self._api.advertised))
-        foreign = frozenset(prefix for prefix in advertised if not self._layout.ours(prefix))
-        if advertised != wanted | foreign:
-            await asyncio.to_thread(self._api.advertise, wanted | foreign)
-            self.patches += 1
-            log(
-                "advertise",
-                added=len(wanted - advertised),
-                dropped=len(advertised - foreign - wanted),
-                all=len(wanted),
+        """At once what is new, and every few seconds whether it is still so: others may write preferences, too."""
+        while True:
+            self._news.clear()
+            try:
+                if self._wanted is not None and self._connected:
+                    await self._set_to(self._wanted)
+            except OSError as error:
+                self._set = None
+                self._failed(error)
+            await _within(
+                self._news, REASSERT_SECONDS if self.settled or not self._connected else RETRY_SECONDS
             )
-        self._set, self._reasserted = wanted, now
+
+    async def _set_to(self, wanted: frozenset[str]) -> None:
+        before = self._set
+        if before is None or before == wanted:
+            advertised = frozenset(await asyncio.to_thread(self._api.advertised))
+            self._foreign = frozenset(prefix for prefix in advertised if not self._layout.ours(prefix))
+            before = advertised - self._foreign
+        if before != wanted:
+            await asyncio.to_thread(self._api.advertise, wanted | self._foreign)
+            self.patches += 1
+            self._changed = time.monotonic()
+            log("advertise", added=len(wanted - before), dropped=len(before - wanted), all=len(wanted))
+            self._wake.set()
+        self._set = wanted
+
+    def _failed(self, error: OSError) -> None:
+        self.failures += 1
+        if self._connected:
+            log("tailscaled refuses", error=str(error))
+
+
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    """Until the event, or for so long."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

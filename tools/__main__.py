@@ -1,7 +1,8 @@
-"""`python -m tools engine|lab|where|clean`: make the pinned toolchain, or say where it is."""
+"""`python -m tools engine|lab|agent|where|clean`: make the pinned toolchain, or say where it is."""
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from bootstrap.agent import zipapp
 from tools import build, images, paths, rootfs, seed, store, system, versions
 from tools.progress import Progress
 
@@ -54,6 +56,16 @@ def _debian(progress: Progress) -> None:
 def built_programs() -> dict[str, Path]:
     """Where each built program really lies: its folder's name identifies what it was made from."""
     return {name: build.tool_dir(tool) / name for tool in versions.all_tools() for name in tool.programs}
+
+
+@app.command()
+def agent() -> None:
+    """The route agent as one file, build/agent.pyz: what machines run."""
+    program = zipapp()
+    target = Path("build/agent.pyz")
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(program)
+    print(f"{target} {len(program)} bytes, sha256 {hashlib.sha256(program).hexdigest()}")
 
 
 @app.command()

@@ -27,10 +27,11 @@ class Claims:
     exhausted: bool = False
     _seen: dict[Order, float] = field(default_factory=dict)
 
-    def settle(self, fit: Iterable[int], tailnet: Sequence[Rungs], now: float) -> None:
+    def settle(self, fit: Iterable[int], acting: Iterable[int], tailnet: Sequence[Rungs], now: float) -> None:
         """
-        Bring `mine` up to date. `tailnet`: the rungs of each gateway, by number, that the control server has made
-        known. With nobody fit nothing changes: the last one never withdraws.
+        Bring `mine` up to date. `fit` carry traffic, `acting` have a living agent. `tailnet`: the rungs of each
+        gateway, by number, that the control server has made known. With nobody fit nothing changes: the last one
+        never withdraws.
         """
         able = frozenset(fit)
         self.exhausted = False
@@ -42,7 +43,7 @@ class Claims:
                 for gateway, rungs in enumerate(tailnet)
                 if gateway not in able and order in rungs
             }
-            wanted = claim(order, able, lost)
+            wanted = claim(order, able, lost, acting)
             if wanted is None:
                 self.exhausted = True
             elif wanted.gateway == self.me:
@@ -70,7 +71,7 @@ class Claims:
     def relieved(self, tailnet: Sequence[Rungs]) -> bool:
         """Does every tile go to somebody else? Then this gateway may stop."""
         for order in self.orders:
-            own = tailnet[self.me].get(order, -1)
+            own = self.mine.get(order, 0 if order[0] == self.me else -1)
             if not any(
                 rungs.get(order, -1) > own for gateway, rungs in enumerate(tailnet) if gateway != self.me
             ):

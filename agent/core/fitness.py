@@ -54,6 +54,7 @@ class Own:
     members: Mapping[str, float] = field(default_factory=dict)
 
 
+NOT_FORWARDING = "does not forward"
 # For how long a machine that was heard counts as one that should be heard, seconds.
 MEMBER_SECONDS = 60.0
 
@@ -102,7 +103,7 @@ class Judge:
         for target, last in partner.via.items():
             direct = own.direct.get(target)
             if direct is not None and self.recent(direct) and direct - last >= margin:
-                return Judged(Verdict.UNFIT, "does not forward")
+                return Judged(Verdict.UNFIT, NOT_FORWARDING)
         return Judged(Verdict.KEEP, "no target answers")
 
     def _silent(self, partner: Partner, said: Beat | None, lan: bool | None) -> Judged:

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 from agent.config import Timing
 from agent.core.claims import Claims, Order, Rungs
-from agent.core.fitness import Judge, Judged, Own, Partner, Verdict
+from agent.core.fitness import NOT_FORWARDING, Judge, Judged, Own, Partner, Verdict
 from agent.core.holds import Hold
 
 # For so many beats a difference between a partner and me must last: both see the same event some beats apart.
 LASTING_BEATS = 4
+# A partner that has never been seen to forward gets this long before that counts, seconds: its prefixes must reach
+# the tailnet first, and the other regions' gateways must start.
+FIRST_SECONDS = 10.0
 # From this share of the silence on, the others are asked whether they hear a partner.
 ASK_AFTER = 0.4
 
@@ -44,6 +47,7 @@ class GatewayCore:
     _judged: dict[str, Judged] = field(default_factory=dict)
     _fit: dict[str, bool] = field(default_factory=dict)
     _holds: dict[str, Hold] = field(default_factory=dict)
+    _proven: set[str] = field(default_factory=set)
     _behind: float | None = None
 
     @property
@@ -57,6 +61,14 @@ class GatewayCore:
         judge = Judge(self.timing, now)
         judged = {name: judge.partner(one, own, self.addresses[name]) for name, one in partners.items()}
         for name, one in judged.items():
+            if one.verdict is Verdict.FIT:
+                self._proven.add(name)
+            if (
+                one.reason == NOT_FORWARDING
+                and name not in self._proven
+                and now - self.started < FIRST_SECONDS
+            ):
+                continue
             if one.verdict is not Verdict.KEEP:
                 self._fit[name] = one.verdict is Verdict.FIT
         unfit = frozenset(name for name in partners if not self._fit.get(name, True))
@@ -67,7 +79,12 @@ class GatewayCore:
         well = self._well(judge, partners, own, lan, far, unfit)
         fit = self._settled(partners, unfit, well, now)
         if tailnet is not None and now - self.started >= self.timing.silence * 1.5:
-            self.claims.settle(fit, tailnet, now)
+            acting = [
+                number
+                for number, name in enumerate(self.names)
+                if number == self.me or judge.said(partners[name]) is not None
+            ]
+            self.claims.settle(fit, acting, tailnet, now)
         return Decision(
             lan=lan is not False,
             far=far,
