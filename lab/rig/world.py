@@ -24,7 +24,6 @@ LOGS = HOME / "log"
 _INSIDE = "TAILSPAN_RIG_WORLD"
 _PROGRAMS = ("ip", "nft", "nsenter", "unshare", "setpriv", "sysctl", "mount", "chroot", "ethtool")
 # What the world reads of the real home: built programs and the machines' root file system.
-_PRIORITY = -10
 _SHARED = ("bin", "tools", "rootfs")
 
 
@@ -89,9 +88,6 @@ def children(pid: int) -> list[int]:
 
 def furnish() -> None:
     """Called once by the world's first process: its own /sys and /run, and the rig's home."""
-    # Gateways and agents are machines' only work elsewhere; here they share a processor with whatever else runs.
-    with suppress(OSError):
-        os.nice(_PRIORITY)
     for kind, point in (("sysfs", "/sys"), ("tmpfs", "/run")):
         run(["mount", "-t", kind, kind, point])
     run(["ip", "link", "set", "lo", "up"])
