@@ -106,6 +106,33 @@ def measure(
 
 
 @app.command()
+@_in_world
+def soak(seconds: float = 600, setup: str = "agent") -> None:
+    """A bad path without a flap, and a region cut off for so long; prints JSON, exits 1 if it does not hold."""
+    from lab.rig import measure
+    from lab.rig import soak as soaking
+
+    told = soaking.soak(
+        measure.setup_named(setup), seconds, lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    print(json.dumps(told))
+    raise typer.Exit(0 if told["holds"] else 1)
+
+
+@app.command()
+@_in_world
+def throughput() -> None:
+    """Gigabits a second and processor time per gigabyte: through gateways, beside what that is compared with."""
+    from lab.rig import throughput
+
+    for speed in throughput.measure(_rig("l2", gateways=2, nodes=1)):
+        print(
+            f"{speed.path}: {speed.gigabits:.2f} Gbit/s, {speed.cpu_per_gb:.2f} s of processor per GB",
+            flush=True,
+        )
+
+
+@app.command()
 def bench(
     runs: Annotated[int, typer.Option(help="Runs of each event with the agent.")] = 20,
     baseline_runs: Annotated[int, typer.Option(help="Runs of each event in each setup without it.")] = 5,
