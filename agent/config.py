@@ -33,11 +33,12 @@ class Gateway:
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A range of the region, with what lies on each gateway's own machine."""
+    """A range of the region, with what lies on each gateway's own machine. `node`: the length of a node's part."""
 
     prefix: IPv4Network
     longest: int = LONGEST_PREFIX
     own: tuple[IPv4Network, ...] = ()
+    node: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,8 @@ class AgentConfig:
     region: str
     name: str
     node_ip: IPv4Address
+    # The range of this machine's own pods.
+    pods: IPv4Network
     gateways: tuple[Gateway, ...]
     supernets: tuple[IPv4Network, ...]
     mtu: int
@@ -129,6 +132,7 @@ def parse(data: dict[str, Any], key: bytes) -> AgentConfig:
         region=data["region"],
         name=data["name"],
         node_ip=IPv4Address(data["node_ip"]),
+        pods=IPv4Network(data["pods"]),
         gateways=gateways,
         supernets=tuple(IPv4Network(item) for item in data["supernets"]),
         mtu=int(data["mtu"]),
@@ -150,6 +154,7 @@ def _ladder(data: dict[str, Any]) -> Ladder:
                 prefix=IPv4Network(item["prefix"]),
                 longest=int(item["longest"]),
                 own=tuple(IPv4Network(own) for own in item["own"]),
+                node=item.get("node"),
             )
             for item in data["blocks"]
         ),

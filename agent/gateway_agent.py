@@ -103,13 +103,9 @@ class GatewayAgent:
             advertised = await self._tailscale.advertised()
             if advertised is None or self._core is not None:
                 return
-            home = self._layout.me
-            claims = {
-                order: rung
-                for order, rung in self._layout.rungs(advertised).items()
-                if rung > 0 or order[0] != home
-            }
-            claims = {order: rung for order, rung in claims.items() if rung > 0}
+            for prefix in advertised:
+                self._layout.populate(prefix, self._clock.now(), heard=False)
+            claims = {order: rung for order, rung in self._layout.rungs(advertised).items() if rung > 0}
             self._core = GatewayCore(
                 self._names,
                 self._addresses,
@@ -205,6 +201,8 @@ class GatewayAgent:
         good = False
         if isinstance(message, wire.Hello):
             answer = side.speaker.greeted(message, source, now)
+            if answer is not None and message.pods and source[0] in side.speaker.members:
+                self._layout.populate(message.pods, now, heard=True)
             if answer is not None:
                 side.port.send(self._seal(answer), source)
                 good = True
@@ -276,6 +274,7 @@ class GatewayAgent:
         if now < self._verify:
             return
         self._verify = now + VERIFY_SECONDS
+        self._layout.forget(now)
         try:
             self._device = lan_device(self._netlink, self._config)
             self._paths.ensure()

@@ -23,7 +23,7 @@ class LocalApiError(OSError):
 
 @dataclass(frozen=True)
 class Device:
-    """A device of the tailnet: its addresses in it, and the prefixes that it owns there."""
+    """A device of the tailnet: its IPv4 addresses in it, and the prefixes that it owns there."""
 
     name: str
     addresses: tuple[str, ...]
@@ -97,7 +97,7 @@ class LocalApi:
 def _device(entry: dict[str, Any]) -> Device:
     return Device(
         name=str(entry.get("HostName", "")),
-        addresses=tuple(entry.get("TailscaleIPs") or ()),
+        addresses=tuple(one for one in entry.get("TailscaleIPs") or () if "." in one),
         routes=frozenset(entry.get("PrimaryRoutes") or ()),
         online=bool(entry.get("Online")),
     )

@@ -53,7 +53,12 @@ class NodeAgent:
         for address, listener in self._by_address.items():
             if listener.due(now):
                 hello = listener.hello(
-                    now, os.urandom(8).hex(), self._config.name, self._boot, str(self._config.node_ip)
+                    now,
+                    os.urandom(8).hex(),
+                    self._config.name,
+                    self._boot,
+                    str(self._config.node_ip),
+                    str(self._config.pods),
                 )
                 self._port.send(self._seal(hello), (address, self._config.port))
         heard = [Heard(listener.heard, listener.last) for listener in self._listeners]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent.core.claims import SETTLE_SECONDS, Order
 from agent.core.layout import Layout
-from agent.localapi import HOST, LocalApi, Tailnet
+from agent.localapi import HOST, Device, LocalApi, Tailnet
 from agent.log import log
 
 # How often to look while nothing happens and while something does, seconds.
@@ -19,7 +19,7 @@ REASSERT_SECONDS = 5.0
 RETRY_SECONDS = 0.3
 # However much tailscaled reports, its state is not asked for more often than this, seconds.
 APART_SECONDS = 0.15
-# ipn.NotifyPeerChanges, NotifyPeerPatches and NotifyNoNetMap: a line for every change of a peer, and never the whole map.
+# ipn.NotifyPeerChanges, NotifyPeerPatches, NotifyNoNetMap: a line for every change of a peer, never the whole map.
 WATCHED = 1 << 12 | 1 << 15 | 1 << 13
 
 
@@ -38,6 +38,9 @@ class Tailscale:
         self._wanted: frozenset[str] | None = None
         self._set: frozenset[str] | None = None
         self.state: Tailnet | None = None
+        self._rungs: list[dict[Order, int]] = []
+        # The last known one of each gateway: a dead partner's is needed to hear that it is back.
+        self._addresses: dict[int, str] = {}
         self.busy = False
         self.patches = self.failures = 0
         self._changed = float("-inf")
@@ -62,27 +65,36 @@ class Tailscale:
     def run(self) -> list[asyncio.Task[None]]:
         return [asyncio.create_task(one()) for one in (self._watch, self._poll, self._assert)]
 
-    def rungs(self) -> list[dict[Order, int]] | None:
-        """By gateway number: the deepest rung of each order that it owns in the tailnet."""
-        if self.state is None:
-            return None
+    def rungs(self) -> Sequence[Mapping[Order, int]] | None:
+        """By gateway number: the deepest rung of each order that it owns in the tailnet; of this one nothing."""
+        return None if self.state is None else self._rungs
+
+    def _read(self, state: Tailnet) -> None:
         found: list[dict[Order, int]] = [{} for _ in self._layout.probe_blocks]
-        found[self._layout.me] = self._layout.rungs(self.state.me.routes)
-        for peer in self.state.peers:
-            for number, block in enumerate(self._layout.probe_blocks):
-                if block in peer.routes and number != self._layout.me:
-                    found[number] = self._layout.rungs(peer.routes)
-        return found
+        addresses: dict[int, str] = {}
+        for device in (state.me, *state.peers):
+            number = self._number(device, state)
+            if number is None:
+                continue
+            if device.addresses:
+                addresses[number] = device.addresses[0]
+            if device is not state.me:
+                found[number] = self._layout.rungs(device.routes)
+                for prefix in device.routes:
+                    self._layout.populate(prefix, time.monotonic(), heard=False)
+        self.state, self._rungs = state, found
+        self._addresses |= addresses
+
+    def _number(self, device: Device, state: Tailnet) -> int | None:
+        """Which gateway of this region a device is: its probe addresses tell."""
+        if device is state.me:
+            return self._layout.me
+        blocks = self._layout.probe_blocks
+        return next((number for number, block in enumerate(blocks) if block in device.routes), None)
 
     def address(self, number: int) -> str | None:
         """A partner's address in the tailnet; this gateway's own for its own number."""
-        if self.state is None:
-            return None
-        devices = [self.state.me] if number == self._layout.me else self.state.peers
-        for device in devices:
-            if number == self._layout.me or self._layout.probe_blocks[number] in device.routes:
-                return next((address for address in device.addresses if "." in address), None)
-        return None
+        return self._addresses.get(number)
 
     async def advertised(self) -> frozenset[str] | None:
         """What tailscaled advertises of the region now; None while it does not answer."""
@@ -128,7 +140,7 @@ class Tailscale:
             await asyncio.sleep(APART_SECONDS)
             self._wake.clear()
             try:
-                self.state = await asyncio.to_thread(self._api.tailnet)
+                self._read(await asyncio.to_thread(self._api.tailnet))
             except OSError as error:
                 self._failed(error)
             await _within(self._wake, BUSY_SECONDS if self.busy or not self.settled else CALM_SECONDS)

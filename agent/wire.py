@@ -39,6 +39,8 @@ class Hello(Message):
     address: str
     heard_boot: str = ""
     heard_beat: int = 0
+    # The range of the sender's pods: where there is a node, its gateways advertise a tile for it.
+    pods: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,7 @@ def agent_config(
         "region": region.name,
         "name": node.name,
         "node_ip": str(node.node_ip),
+        "pods": str(node.pod_cidr),
         "key_file": KEY,
         "reach": region.reach,
         "gateways": [{"name": gateway.name, "address": str(gateway.node_ip)} for gateway in region.gateways],
@@ -64,7 +65,8 @@ def _ladder(region: RegionPlan, plan: NetworkPlan) -> dict[str, Any]:
     return {
         "blocks": [
             _block(region.node_cidr, LONGEST_PREFIX, [IPv4Network(one.node_ip) for one in gateways]),
-            _block(region.pod_cidr, LONGEST_POD_PREFIX, [one.pod_cidr for one in gateways]),
+            _block(region.pod_cidr, LONGEST_POD_PREFIX, [one.pod_cidr for one in gateways])
+            | {"node": gateways[0].pod_cidr.prefixlen},
         ],
         "probes": [
             [str(probe_address(region.pod_cidr, one, other)) for other in range(len(gateways))]

@@ -36,12 +36,25 @@ def longest_pod_block(gateways: int) -> int:
 
 
 def prefix_count(block: IPv4Network, gateways: int) -> int:
-    """The most prefixes of a block that can be in the tailnet at once: all gateways, and every rung of every tile."""
+    """
+    The most prefixes of a block that can be in the tailnet at once: all gateways, and every rung of every tile. Node
+    tiles come on top, as many as there are nodes with pods (`node_prefix_count`).
+    """
     if gateways == 1:
         return 1
     tiles = 1 << (rungs.tile_length(block, gateways) - block.prefixlen)
-    cuts = rungs.deepest_rung(gateways)
-    return (1 << gateways) - 1 + tiles * ((1 << cuts + 1) - 1)
+    return (1 << gateways) - 1 + tiles * _rungs(gateways)
+
+
+def node_prefix_count(nodes: int, gateways: int) -> int:
+    """The most prefixes that so many nodes add to a pod block of several gateways."""
+    if gateways == 1:
+        return 0
+    return min(nodes, rungs.MOST_NODE_TILES * gateways) * _rungs(gateways)
+
+
+def _rungs(gateways: int) -> int:
+    return (1 << rungs.deepest_rung(gateways) + 1) - 1
 
 
 def probe_block(pod_cidr: IPv4Network, gateway: int) -> IPv4Network:

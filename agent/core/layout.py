@@ -3,57 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from agent.config import Ladder
+from agent.config import Block, Ladder
 from agent.core.claims import Order
-from agent.ladder import Tile, covering, deepest_rung, tile_length, tiles
+from agent.ladder import (
+    MOST_NODE_TILES,
+    Tile,
+    covering,
+    deepest_rung,
+    node_tile_length,
+    orders,
+    tile_at,
+    tile_length,
+    tiles,
+)
+
+# A node that was not heard for so long needs no tile of its own any more, seconds.
+FORGET_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a prefix belongs: to which tile, and how many bits it is longer."""
+
+    tile: Tile
+    rung: int
 
 
 class Layout:
-    """The fixed part of a region's ladder, the same on all of its gateways."""
+    """A region's ladder, the same on all of its gateways; only which node tiles exist is learned."""
 
     def __init__(self, ladder: Ladder, gateways: int, me: int) -> None:
         self.me = me
-        self._blocks = [block.prefix for block in ladder.blocks]
-        self._tiles: dict[Order, list[Tile]] = {}
-        # By tile: where it belongs. Only its network address and length are looked at, so this stays small.
-        self._places: dict[IPv4Network, Order] = {}
-        self._lengths: dict[IPv4Network, int] = {}
-        self._located: dict[str, tuple[Order, int] | None] = {}
+        self._blocks, self._gateways = ladder.blocks, gateways
         self._deepest = deepest_rung(gateways)
-        for block in ladder.blocks:
-            if gateways > 1:
-                self._lengths[block.prefix] = tile_length(block.prefix, gateways, block.longest)
-            for tile in tiles(block.prefix, gateways, block.own, block.longest):
-                self._tiles.setdefault(tile.order, []).append(tile)
-                self._places[tile.prefix] = tile.order
+        self._lengths: dict[IPv4Network, list[int]] = {}
+        self._tiles: dict[Order, set[Tile]] = {}
+        self._located: dict[str, Place | None] = {}
+        self._node_tiles: dict[Tile, float] = {}
+        self._advertised: dict[tuple[tuple[Order, int], ...], frozenset[str]] = {}
         # /30: the four probe addresses of a gateway.
         self.probe_blocks = tuple(
             str(IPv4Network((int(row[0]) & ~3, 30))) for row in ladder.probes[:gateways]
         )
-        self._always = self._permanent()
+        self._always = {str(prefix) for block in ladder.blocks for prefix in covering(block.prefix, me)}
+        self._always.add(self.probe_blocks[me])
+        for block in ladder.blocks if gateways > 1 else ():
+            self._lengths[block.prefix] = self._lengths_of(block)
+            for tile in tiles(block.prefix, gateways, block.own, block.longest):
+                self._tiles.setdefault(tile.order, set()).add(tile)
+            for own in block.own if len(self._lengths[block.prefix]) > 1 else ():
+                self.populate(str(own), float("inf"), heard=True)
+
+    def _lengths_of(self, block: Block) -> list[int]:
+        node = node_tile_length(block.prefix, self._gateways, block.node, block.longest)
+        lengths = [tile_length(block.prefix, self._gateways, block.longest)]
+        return lengths if node is None else [node, *lengths]
 
     @property
     def orders(self) -> tuple[Order, ...]:
-        return tuple(sorted(self._tiles))
+        return orders(self._gateways)
 
-    def _permanent(self) -> frozenset[str]:
-        mine = {str(prefix) for block in self._blocks for prefix in covering(block, self.me)}
-        mine |= {
-            str(tile.prefix) for order, found in self._tiles.items() if order[0] == self.me for tile in found
-        }
-        return frozenset(mine | {self.probe_blocks[self.me]})
+    def populate(self, prefix: str, now: float, *, heard: bool) -> None:
+        """There is a node with these pods (`heard` from itself), or somebody advertises a tile for it."""
+        place = self._locate(prefix)
+        if place is None or place.tile in self._tiles.get(place.tile.order, ()):
+            return
+        tile = place.tile
+        if tile in self._node_tiles:
+            self._node_tiles[tile] = max(now, self._node_tiles[tile]) if heard else self._node_tiles[tile]
+        elif sum(1 for one in self._node_tiles if one.order[0] == tile.order[0]) < MOST_NODE_TILES:
+            self._node_tiles[tile] = now
+            self._advertised.clear()
+
+    def forget(self, now: float) -> None:
+        """Drop the tiles of nodes that are gone."""
+        for tile in [tile for tile, heard in self._node_tiles.items() if now - heard > FORGET_SECONDS]:
+            del self._node_tiles[tile]
+            self._advertised.clear()
 
     def advertised(self, claims: Mapping[Order, int]) -> frozenset[str]:
         """Everything this gateway advertises with these claims."""
-        deeper = {
-            str(prefix)
-            for order, rung in claims.items()
-            for tile in self._tiles[order]
-            for prefix in tile.rung(rung)
-        }
-        return self._always | deeper
+        key = tuple(sorted(claims.items()))
+        if key not in self._advertised:
+            self._advertised[key] = self._prefixes(claims)
+        return self._advertised[key]
+
+    def _prefixes(self, claims: Mapping[Order, int]) -> frozenset[str]:
+        found = set(self._always)
+        for tile in (*(tile for group in self._tiles.values() for tile in group), *self._node_tiles):
+            if tile.order[0] == self.me:
+                found.add(str(tile.prefix))
+            if tile.order in claims:
+                found.update(str(prefix) for prefix in tile.rung(claims[tile.order]))
+        return frozenset(found)
 
     def ours(self, prefix: str) -> bool:
         """Does it lie in the region's ranges? Whatever else a device advertises is not the agent's."""
@@ -61,7 +106,7 @@ class Layout:
             network = IPv4Network(prefix)
         except ValueError:
             return False
-        return any(network.subnet_of(block) for block in self._blocks)
+        return any(network.subnet_of(block.prefix) for block in self._blocks)
 
     def rungs(self, prefixes: Iterable[str]) -> dict[Order, int]:
         """The deepest rung of each order among these prefixes."""
@@ -69,24 +114,22 @@ class Layout:
         for prefix in prefixes:
             place = self._locate(prefix)
             if place is not None:
-                order, rung = place
-                found[order] = max(rung, found.get(order, rung))
+                found[place.tile.order] = max(place.rung, found.get(place.tile.order, place.rung))
         return found
 
-    def _locate(self, prefix: str) -> tuple[Order, int] | None:
+    def _locate(self, prefix: str) -> Place | None:
         if prefix not in self._located:
             self._located[prefix] = self._place(prefix)
         return self._located[prefix]
 
-    def _place(self, prefix: str) -> tuple[Order, int] | None:
+    def _place(self, prefix: str) -> Place | None:
         if prefix in self.probe_blocks or not self.ours(prefix):
             return None
         network = IPv4Network(prefix)
-        length = next(
-            (length for block, length in self._lengths.items() if network.subnet_of(block)),
-            network.prefixlen + 1,
-        )
-        rung = network.prefixlen - length
-        if not 0 <= rung <= self._deepest:
-            return None
-        return self._places[network.supernet(new_prefix=length)], rung
+        block = next(block for block in self._blocks if network.subnet_of(block.prefix))
+        for length in self._lengths.get(block.prefix, ()):
+            rung = network.prefixlen - length
+            if 0 <= rung <= self._deepest:
+                part = network.supernet(new_prefix=length)
+                return Place(tile_at(block.prefix, part, self._gateways, block.own), rung)
+        return None

@@ -34,7 +34,7 @@ class Listener:
         """Is it time for the next hello? At once when a gateway's new run has just answered for the first time."""
         return self.greeted is None or now - self.greeted >= HELLO_SECONDS
 
-    def hello(self, now: float, nonce: str, sender: str, boot: str, address: str) -> Hello:
+    def hello(self, now: float, nonce: str, sender: str, boot: str, address: str, pods: str = "") -> Hello:
         self.greeted = now
         self._nonces[nonce] = now
         while len(self._nonces) > MOST_NONCES:
@@ -46,6 +46,7 @@ class Listener:
             address=address,
             heard_boot=self.boot,
             heard_beat=self.beat,
+            pods=pods,
         )
 
     def answered(self, answer: Answer, now: float) -> bool:

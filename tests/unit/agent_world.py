@@ -7,7 +7,6 @@ Each step is one beat. Nothing here waits or opens a socket.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
 from random import Random
 
 from agent.config import Timing
@@ -15,7 +14,7 @@ from agent.core.claims import Claims, Order
 from agent.core.fitness import Own, Partner
 from agent.core.gateway import Decision, GatewayCore
 from agent.core.node import Heard, NodeCore
-from agent.ladder import tiles
+from agent.ladder import orders
 from agent.wire import Beat
 
 TIMING = Timing(longest_hold=8.0)
@@ -74,7 +73,7 @@ class World:
     def __init__(self, gateways: int, loss: float = 0.0, seed: int = 0) -> None:
         self.now = 1000.0
         self.loss, self.random = loss, Random(seed)
-        self.orders = tuple(sorted({tile.order for tile in tiles(IPv4Network("10.128.0.0/16"), gateways)}))
+        self.orders = orders(gateways)
         self.machines = [Machine(number) for number in range(gateways)]
         self.names = [machine.name for machine in self.machines]
         # Pairs that cannot hear each other, over any path.

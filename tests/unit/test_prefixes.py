@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from ipaddress import IPv4Network, collapse_addresses
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ladder import Claim, Tile, claim, deepest_rung, tile_length, tiles
+from agent.ladder import Claim, claim, deepest_rung, node_tile_length, orders, tile_at, tile_length, tiles
 from network.prefixes import (
     LONGEST_POD_PREFIX,
     MAX_GATEWAYS,
@@ -90,49 +90,65 @@ def test_a_block_has_room_for_covers_tiles_and_every_take_over(gateways: int, lo
             tiles(IPv4Network((0, longest + 1)), gateways)
 
 
-def shares(found: tuple[Tile, ...], hosts: range, unit: int) -> list[int]:
-    """How many of the hosts with these numbers each gateway receives; a host has `unit` addresses."""
-    received = [0] * len(found[0].order)
-    start = int(found[0].prefix.network_address)
-    for host in hosts:
-        address = IPv4Address(start + host * unit)
-        received[next(tile.order[0] for tile in found if address in tile.prefix)] += 1
-    return received
+PODS = IPv4Network("10.128.0.0/16")
 
 
-@pytest.mark.parametrize("gateways", [2, 3, 4])
+@pytest.mark.parametrize("gateways", [2, 3])
 @pytest.mark.parametrize("first", [10, 11, 30, 100])
-@pytest.mark.parametrize("count", [16, 40, 150])
+@pytest.mark.parametrize("count", [8, 40, 150])
 def test_clusters_that_fill_their_ranges_from_one_end_are_shared(
     gateways: int, first: int, count: int
 ) -> None:
-    """A division by the first bits would give all of them to one gateway."""
-    found = tiles(IPv4Network("10.128.0.0/16"), gateways, longest=LONGEST_POD_PREFIX)
-    for received in shares(found, range(first, first + count), 256):
-        assert 0.7 / gateways <= received / count <= 1.3 / gateways
+    """A division by the first bits, or by 16 parts, would give most of a small cluster to one gateway."""
+    length = node_tile_length(PODS, gateways, 24, LONGEST_POD_PREFIX)
+    assert length == 24
+    nodes = [
+        IPv4Network((int(PODS.network_address) + (host << 8), 24)) for host in range(first, first + count)
+    ]
+    homes = [tile_at(PODS, node, gateways).order[0] for node in nodes]
+    for gateway in range(gateways):
+        assert 0.7 / gateways <= homes.count(gateway) / count <= 1.3 / gateways
+
+
+@pytest.mark.parametrize("gateways", [2, 3, 4])
+def test_rungs_of_node_tiles_and_of_the_16_parts_never_meet(gateways: int) -> None:
+    for prefix in range(8, longest_pod_block(gateways) + 1):
+        block = IPv4Network((0, prefix))
+        parts = tile_length(block, gateways, LONGEST_POD_PREFIX)
+        for node in range(prefix + 1, 31):
+            length = node_tile_length(block, gateways, node, LONGEST_POD_PREFIX)
+            if length is not None:
+                assert prefix + gateways <= parts
+                assert parts + deepest_rung(gateways) < length
+                assert length + deepest_rung(gateways) < 30
 
 
 def test_what_lies_on_a_gateway_is_at_home_there() -> None:
     own = (IPv4Network("10.128.11.0/24"), IPv4Network("10.128.10.0/24"))
-    found = tiles(IPv4Network("10.128.0.0/16"), 2, own, LONGEST_POD_PREFIX)
-    homes = {tile.prefix: tile.order[0] for tile in found}
-    assert [homes[prefix] for prefix in own] == [0, 1]
+    assert [tile_at(PODS, prefix, 2, own).order[0] for prefix in own] == [0, 1]
     # The negative control: by their numbers alone the homes would be the others.
-    plain = {tile.prefix: tile.order[0] for tile in tiles(IPv4Network("10.128.0.0/16"), 2)}
-    assert [plain[prefix] for prefix in own] == [1, 0]
+    assert [tile_at(PODS, prefix, 2).order[0] for prefix in own] == [1, 0]
 
 
-def test_a_dead_gateways_tiles_go_to_the_others_in_equal_parts() -> None:
-    found = tiles(IPv4Network("10.128.0.0/16"), 4)
-    heirs = [tile.order[1] for tile in found if tile.order[0] == 2]
-    assert {heir: heirs.count(heir) for heir in (0, 1, 3)} == {0: 21, 1: 21, 3: 22}
+@pytest.mark.parametrize("gateways", [2, 3, 4])
+def test_a_dead_gateways_tiles_go_to_the_others_in_equal_parts(gateways: int) -> None:
+    found = tiles(IPv4Network("10.0.0.0/20"), gateways)
+    for home in range(gateways):
+        heirs = [tile.order[1] for tile in found if tile.order[0] == home]
+        counts = [heirs.count(heir) for heir in range(gateways) if heir != home]
+        assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize("gateways", [1, 2, 3, 4])
+def test_the_orders_are_those_that_tiles_have(gateways: int) -> None:
+    found = tiles(IPv4Network("10.0.0.0/20"), gateways)
+    assert {tile.order for tile in found} == set(orders(gateways))
 
 
 def test_addresses_for_probes_lie_in_the_pod_range_that_no_node_has() -> None:
-    pods = IPv4Network("10.128.0.0/16")
-    blocks = [probe_block(pods, gateway) for gateway in range(MAX_GATEWAYS)]
+    blocks = [probe_block(PODS, gateway) for gateway in range(MAX_GATEWAYS)]
     assert [str(block) for block in blocks] == [f"10.128.0.{host}/30" for host in (4, 8, 12, 16)]
-    assert str(probe_address(pods, 2, 3)) == "10.128.0.15"
+    assert str(probe_address(PODS, 2, 3)) == "10.128.0.15"
     # Longer than whatever a take-over advertises, so it is the gateway's alone.
     for gateways in range(2, MAX_GATEWAYS + 1):
         for prefix in range(8, longest_pod_block(gateways) + 1):
@@ -217,3 +233,10 @@ def test_a_dead_one_that_has_left_the_tailnet_sets_no_floor() -> None:
     assert claim((0, 1), {1}, {}) == Claim(1, 1)
     assert claim((0, 1), {0}, {1: 1}) == Claim(0, 2)
     assert claim((0, 1), {0}, {}) == Claim(0, 0)
+
+
+def test_a_home_whose_agent_is_dead_keeps_its_tiles_but_takes_nothing() -> None:
+    assert claim((0, 1, 2), {0, 1, 2}, {}, acting={1, 2}) == Claim(0, 0)
+    assert claim((0, 1, 2), {1, 2}, {0: 0}, acting={2}) == Claim(2, 1)
+    assert claim((0, 1, 2), {0, 1}, {2: 1}, acting={1}) == Claim(1, 2)
+    assert claim((0, 1), {1}, {0: 0}, acting=()) is None
