@@ -4,7 +4,7 @@ A region's block has these kinds of prefixes, by length:
 
 - covering prefixes: gateway i advertises the whole block in prefixes of length L+i, always. They make it a legitimate
   sender of every source of its region (WireGuard drops what lies in no prefix of its sender).
-- tiles: the block cut into 16 equal parts, each with an order of gateways. The first is the tile's home and advertises
+- tiles: the block cut into at most 16 equal parts, each with an order of gateways. The first is its home and advertises
   it always: that shares what comes in, and leaves no address to the covering prefixes alone.
 - node tiles: of a pod block also the ranges of single nodes, but only of those that exist. Clusters are small and
   fill a range from one end, so 16 parts alone would not share much; a prefix for every possible node would cost the
@@ -48,9 +48,17 @@ def deepest_rung(gateways: int) -> int:
     return gateways
 
 
-def tile_length(block: IPv4Network, gateways: int, longest: int = LONGEST_PREFIX) -> int:
-    """The prefix length of a block's tiles: `longest` leaves room below them for every rung of a take-over."""
-    length = min(block.prefixlen + max(TILE_BITS, gateways), longest - deepest_rung(gateways))
+def tile_length(
+    block: IPv4Network, gateways: int, longest: int = LONGEST_PREFIX, node: int | None = None
+) -> int:
+    """
+    The prefix length of a block's tiles: `longest` leaves room below them for every rung of a take-over. `node`: the
+    length of a node's range; where the block is large enough, the rungs end above it.
+    """
+    rungs = deepest_rung(gateways)
+    length = min(block.prefixlen + max(TILE_BITS, gateways), longest - rungs)
+    if node is not None and block.prefixlen + gateways <= node - rungs - 1 and node + rungs <= longest:
+        length = min(length, node - rungs - 1)
     if length < block.prefixlen + gateways:
         raise ValueError(
             f"{block} is too small for {gateways} gateways: their tiles would be /{length}, as long as the covering "
@@ -63,7 +71,7 @@ def node_tile_length(block: IPv4Network, gateways: int, node: int | None, longes
     """The length of node tiles: that of a node's range, if the rungs of both kinds of tiles fit beside each other."""
     if node is None or gateways == 1:
         return None
-    above = tile_length(block, gateways, longest) + deepest_rung(gateways)
+    above = tile_length(block, gateways, longest, node) + deepest_rung(gateways)
     return node if above < node <= longest - deepest_rung(gateways) else None
 
 
@@ -75,12 +83,16 @@ def longest_block(gateways: int, longest: int = LONGEST_PREFIX) -> int:
 
 
 def tiles(
-    block: IPv4Network, gateways: int, own: Sequence[IPv4Network] = (), longest: int = LONGEST_PREFIX
+    block: IPv4Network,
+    gateways: int,
+    own: Sequence[IPv4Network] = (),
+    longest: int = LONGEST_PREFIX,
+    node: int | None = None,
 ) -> tuple[Tile, ...]:
     """A block's tiles in address order. `own` holds what lies on each gateway's own machine."""
     if gateways == 1:
         return ()
-    length = tile_length(block, gateways, longest)
+    length = tile_length(block, gateways, longest, node)
     return tuple(tile_at(block, prefix, gateways, own) for prefix in block.subnets(new_prefix=length))
 
 

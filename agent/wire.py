@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 MAGIC = b"tspn\x01"
@@ -29,7 +29,7 @@ class Message:
 @dataclass(frozen=True, kw_only=True)
 class Hello(Message):
     """
-    To a gateway, once a second: answer me, and send me your beats. `address` is where it comes from: an answer goes
+    To a gateway, every two seconds: answer me, and send me your beats. `address` is where it comes from: an answer goes
     nowhere else. Beats follow only if `heard_boot` and `heard_beat` are recent ones of the gateway: a recorded hello
     does not make it send for long.
     """
@@ -94,7 +94,7 @@ KINDS: dict[str, type[Message]] = {kind.KIND: kind for kind in (Hello, Answer, B
 
 def seal(message: Message, region: str, key: bytes) -> bytes:
     """The datagram of a message."""
-    body = asdict(message) | {"kind": message.KIND, "region": region}
+    body = message.__dict__ | {"kind": message.KIND, "region": region}
     content = MAGIC + json.dumps(body, separators=(",", ":")).encode()
     return content + _mac(content, key)
 

@@ -56,14 +56,25 @@ class Claims:
         if wanted.rung == 0:
             self.mine.pop(order, None)
             return
-        # Whoever else owns this very rung is alive and carries the tile: wait until it has given it back.
-        if not any(
-            rungs.get(order) == wanted.rung for gateway, rungs in enumerate(tailnet) if gateway != self.me
-        ):
+        # Whoever else owns this very rung is alive and carries the tile, but we do not agree on whose it is, because we
+        # cannot hear each other. The one that comes first in the order keeps it.
+        rivals = [
+            gateway
+            for gateway, rungs in enumerate(tailnet)
+            if gateway != self.me and rungs.get(order) == wanted.rung
+        ]
+        if not rivals:
             self.mine[order] = wanted.rung
+        elif any(order.index(rival) < order.index(self.me) for rival in rivals):
+            self.mine.pop(order, None)
 
     def _give(self, order: Order, wanted: Claim, tailnet: Sequence[Rungs], now: float) -> None:
-        if tailnet[wanted.gateway].get(order, -1) < wanted.rung:
+        theirs = tailnet[wanted.gateway].get(order, -1)
+        if theirs == self.mine[order]:
+            # The same prefixes: the control server passes them on in the moment that this one drops them.
+            del self.mine[order]
+            self._seen.pop(order, None)
+        elif theirs < wanted.rung:
             self._seen.pop(order, None)
         elif now - self._seen.setdefault(order, now) >= SETTLE_SECONDS:
             del self.mine[order], self._seen[order]

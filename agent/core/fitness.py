@@ -74,6 +74,10 @@ class Judge:
         heard = [one for one in (partner.lan, partner.tail) if self.recent(one.at)]
         return max(heard, key=lambda one: one.at or 0.0).beat if heard else None
 
+    def acts(self, partner: Partner) -> bool:
+        """Does its agent live? Heard by me, or by somebody else."""
+        return self.said(partner) is not None or self.recent(partner.witness)
+
     def lan_alive(self, own: Own, besides: str | None = None) -> bool | None:
         """Does anybody on the LAN hear and answer? None: there is nobody else who could."""
         if not own.carrier:
@@ -84,10 +88,10 @@ class Judge:
         return False if any(self.now - at <= MEMBER_SECONDS for at in others) else None
 
     def partner(self, partner: Partner, own: Own, address: str) -> Judged:
-        """Is this partner fit?"""
+        """Does this partner carry traffic? Whether it drains is another question."""
         said = self.said(partner)
-        if said is not None and (said.drain or not said.up):
-            return Judged(Verdict.UNFIT, "drains" if said.drain else "tailscaled is down")
+        if said is not None and not said.up:
+            return Judged(Verdict.UNFIT, "tailscaled is down")
         if any(self.recent(at) for at in partner.via.values()):
             return Judged(Verdict.FIT, "forwards")
         lan = self.lan_alive(own, besides=address)

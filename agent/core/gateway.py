@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.config import Timing
@@ -77,12 +77,19 @@ class GatewayCore:
             unfit = frozenset()
         lan, far = judge.lan_alive(own), any(judge.recent(at) for at in own.direct.values())
         well = self._well(judge, partners, own, lan, far, unfit)
-        fit = self._settled(partners, unfit, well, now)
+        draining = {name for name, one in partners.items() if (said := judge.said(one)) and said.drain}
+        # Of a partner that I cannot judge, another one's own evidence counts; it is not passed on as mine.
+        hearsay = {
+            name
+            for name, one in judged.items()
+            if one.verdict is Verdict.KEEP and judge.accused(name, partners, unfit | {name})
+        }
+        fit = self._settled(unfit | hearsay, well, draining | ({self.name} if own.drain else set()), now)
         if tailnet is not None and now - self.started >= self.timing.silence * 1.5:
             acting = [
                 number
                 for number, name in enumerate(self.names)
-                if number == self.me or judge.said(partners[name]) is not None
+                if number == self.me or judge.acts(partners[name])
             ]
             self.claims.settle(fit, acting, tailnet, now)
         return Decision(
@@ -107,7 +114,7 @@ class GatewayCore:
         unfit: frozenset[str],
     ) -> bool:
         """Shall nodes send through me? A doubt counts only if a partner stands where I fail."""
-        if not own.up or own.drain:
+        if not own.up:
             return False
         heard = [beat for beat in map(judge.said, partners.values()) if beat is not None]
         others = [beat for beat in heard if beat.up and not beat.drain]
@@ -119,14 +126,15 @@ class GatewayCore:
         lasting = self._behind is not None and judge.now - self._behind >= LASTING_BEATS * self.timing.beat
         return not lasting and not judge.accused(self.name, partners, unfit)
 
-    def _settled(
-        self, partners: Mapping[str, Partner], unfit: frozenset[str], well: bool, now: float
-    ) -> list[int]:
-        """The fit ones by number, each after its hold; if nobody's hold has passed, whoever is fit now."""
-        fit_now = {name: name not in unfit for name in partners} | {self.name: well}
-        held = {name: self._hold(name).passed(fit, now) for name, fit in fit_now.items()}
-        chosen = held if any(held.values()) else fit_now
-        return [number for number, name in enumerate(self.names) if chosen.get(name, False)]
+    def _settled(self, unfit: frozenset[str], well: bool, draining: Collection[str], now: float) -> list[int]:
+        """
+        The fit ones by number: those whose hold has passed; if there are none, whoever is fit at this moment; if that
+        is nobody either, those that drain. A drain is a wish, and traffic that arrives is worth more.
+        """
+        fit_now = {name for name in self.names if (well if name == self.name else name not in unfit)}
+        held = {name for name in self.names if self._hold(name).passed(name in fit_now, now)}
+        chosen = held.difference(draining) or fit_now.difference(draining) or held or fit_now
+        return [number for number, name in enumerate(self.names) if name in chosen]
 
     def _hold(self, name: str) -> Hold:
         return self._holds.setdefault(name, Hold(self.timing.hold, self.timing.longest_hold))

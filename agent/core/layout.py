@@ -52,14 +52,14 @@ class Layout:
         self._always.add(self.probe_blocks[me])
         for block in ladder.blocks if gateways > 1 else ():
             self._lengths[block.prefix] = self._lengths_of(block)
-            for tile in tiles(block.prefix, gateways, block.own, block.longest):
+            for tile in tiles(block.prefix, gateways, block.own, block.longest, block.node):
                 self._tiles.setdefault(tile.order, set()).add(tile)
             for own in block.own if len(self._lengths[block.prefix]) > 1 else ():
                 self.populate(str(own), float("inf"), heard=True)
 
     def _lengths_of(self, block: Block) -> list[int]:
         node = node_tile_length(block.prefix, self._gateways, block.node, block.longest)
-        lengths = [tile_length(block.prefix, self._gateways, block.longest)]
+        lengths = [tile_length(block.prefix, self._gateways, block.longest, block.node)]
         return lengths if node is None else [node, *lengths]
 
     @property

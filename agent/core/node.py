@@ -55,8 +55,10 @@ class NodeCore:
             for number, one in enumerate(heard)
             if one.at is not None and one.beat is not None and now - one.at <= self.timing.silence
         }
-        able = {number for number, beat in beats.items() if beat.well and not beat.drain}
-        return {number for number in able if not self._accused(number, able, beats)}
+        able = {number for number, beat in beats.items() if beat.well}
+        good = {number for number in able if not self._accused(number, able, beats)}
+        # A drain is a wish: without anybody else, those that drain are still better than nobody.
+        return {number for number in good if not beats[number].drain} or good
 
     def _accused(self, number: int, able: set[int], beats: dict[int, Beat]) -> bool:
         """A gateway that is well says that nothing comes through this one, which does not say the same of it."""

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 
 from agent.wire import Answer, Beat, Hello
 
-HELLO_SECONDS = 1.0
+# How often a gateway is greeted that is heard, and one that is not: it may have just come back.
+HELLO_SECONDS, KNOCK_SECONDS = 2.0, 0.5
 # A beat counts only while an answer to a fresh nonce is this recent. Ten hellos: with every fifth round trip lost, all
 # of them are lost once in 10 million.
-CONFIRMED_SECONDS = 10.0
+CONFIRMED_SECONDS = 20.0
 # How far back the beat lies that a hello names; older ones may be recorded.
 KNOWN_BEATS = 500
-SUBSCRIBED_SECONDS = 10.0
+SUBSCRIBED_SECONDS = 20.0
 MOST_SUBSCRIBERS = 4096
-MOST_NONCES = 12
+MOST_NONCES = 40
 
 
 @dataclass
@@ -32,7 +33,8 @@ class Listener:
 
     def due(self, now: float) -> bool:
         """Is it time for the next hello? At once when a gateway's new run has just answered for the first time."""
-        return self.greeted is None or now - self.greeted >= HELLO_SECONDS
+        heard = self.heard is not None and now - self.heard < KNOCK_SECONDS
+        return self.greeted is None or now - self.greeted >= (HELLO_SECONDS if heard else KNOCK_SECONDS)
 
     def hello(self, now: float, nonce: str, sender: str, boot: str, address: str, pods: str = "") -> Hello:
         self.greeted = now

@@ -20,7 +20,7 @@ def lan_device(netlink: Netlink, config: AgentConfig) -> int | None:
             return socket.if_nametoindex(config.tunnel)
         except OSError:
             return None
-    for entry in netlink.dump(GET_ADDRESS, _ipv4()):
+    for entry in netlink.dump(GET_ADDRESS, _ipv4(), lambda data: config.node_ip.packed in data):
         index = int(entry["index"])
         if entry.get_attr("IFA_LOCAL") == str(config.node_ip) and index != LOOPBACK:
             return index

@@ -28,7 +28,7 @@ from agent.kernel.netlink import (
     Netlink,
     RouteMessage,
 )
-from agent.kernel.routes import ONLINK, PROTOCOL, TABLE_MAIN, UNICAST
+from agent.kernel.routes import ONLINK, PROTOCOL, PROTOCOL_BYTE, TABLE_MAIN, UNICAST
 
 # Before network.sh's rule for the own ranges (2500) and Tailscale's own (5210 and up).
 RULE_PRIORITY = 2400
@@ -75,8 +75,8 @@ class ProbePaths:
                 self._netlink.delete(DEL_RULE, _rule(partner))
         query = RouteMessage()
         query["family"] = socket.AF_INET
-        for entry in self._netlink.dump(GET_ROUTE, query):
-            if entry["proto"] == PROTOCOL and entry.get_attr("RTA_NH_ID") is None:
+        for entry in self._netlink.dump(GET_ROUTE, query, lambda data: data[PROTOCOL_BYTE] == PROTOCOL):
+            if entry.get_attr("RTA_NH_ID") is None:
                 gone = RouteMessage()
                 for name in ("family", "dst_len", "table", "proto", "type"):
                     gone[name] = entry[name]
@@ -88,7 +88,9 @@ class ProbePaths:
     def _addresses(self) -> set[str]:
         query = ifaddrmsg()
         query["family"] = socket.AF_INET
-        return {str(entry.get_attr("IFA_LOCAL")) for entry in self._netlink.dump(GET_ADDRESS, query)}
+        mine = [row[self._me].packed for row in self._ladder.probes]
+        found = self._netlink.dump(GET_ADDRESS, query, lambda data: any(one in data for one in mine))
+        return {str(entry.get_attr("IFA_LOCAL")) for entry in found}
 
     def _ruled_tables(self) -> set[int]:
         query = fibmsg()

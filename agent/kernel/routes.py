@@ -31,6 +31,8 @@ PROTOCOL, STATIC_PROTOCOL = 178, 177
 FIRST_ID, GROUP_ID, PLAIN_GROUP_ID = 177001, 177090, 177091
 TABLE_MAIN = 254
 UNICAST, ONLINK = 1, 4
+# Where struct rtmsg has the protocol, after the 16 bytes of struct nlmsghdr.
+PROTOCOL_BYTE = 16 + 5
 RESILIENT = 1
 # Buckets of a gateway that returns: flows that pause for a second move at once, all of them after five.
 BUCKETS, IDLE_CENTISECONDS, UNBALANCED_CENTISECONDS = 128, 100, 500
@@ -150,7 +152,7 @@ class NodeRoutes:
     def _route_group(self, network: IPv4Network) -> int | None:
         query = RouteMessage()
         query["family"] = socket.AF_INET
-        for entry in self._netlink.dump(GET_ROUTE, query):
+        for entry in self._netlink.dump(GET_ROUTE, query, lambda data: data[PROTOCOL_BYTE] == PROTOCOL):
             if (
                 entry["table"] == TABLE_MAIN
                 and entry["dst_len"] == network.prefixlen

@@ -31,8 +31,9 @@ from tools import paths
 _HOME = os.environ.get("TAILSPAN_HOME")
 # What needs no lab; the lab alone; the dev stack, from harmless to rough; and last what begins without one.
 _ORDER = (
-    "test_rig", "test_failover", "test_cloud", "test_dev_cluster", "test_bootstrap_order", "test_refusals",
-    "test_theft", "test_reboot", "test_unusable_machines", "test_third_region", "test_interruption",
+    "test_agent_kernel", "test_agent_load", "test_rig", "test_failover",
+    "test_cloud", "test_dev_cluster", "test_bootstrap_order", "test_refusals", "test_theft", "test_reboot",
+    "test_unusable_machines", "test_third_region", "test_interruption",
 )  # fmt: skip
 
 

@@ -114,11 +114,11 @@ def test_clusters_that_fill_their_ranges_from_one_end_are_shared(
 def test_rungs_of_node_tiles_and_of_the_16_parts_never_meet(gateways: int) -> None:
     for prefix in range(8, longest_pod_block(gateways) + 1):
         block = IPv4Network((0, prefix))
-        parts = tile_length(block, gateways, LONGEST_POD_PREFIX)
         for node in range(prefix + 1, 31):
+            parts = tile_length(block, gateways, LONGEST_POD_PREFIX, node)
+            assert prefix + gateways <= parts <= LONGEST_POD_PREFIX - deepest_rung(gateways)
             length = node_tile_length(block, gateways, node, LONGEST_POD_PREFIX)
             if length is not None:
-                assert prefix + gateways <= parts
                 assert parts + deepest_rung(gateways) < length
                 assert length + deepest_rung(gateways) < 30
 

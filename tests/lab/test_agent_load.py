@@ -1,0 +1,35 @@
+"""200 nodes against one gateway's agent: what it costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.lab.stand import FIGURES
+
+# Every address that a node has, on the loopback of a namespace of their own.
+NAMESPACE = """
+ip link set lo up
+ip addr add 10.0.0.20/32 dev lo
+for i in $(seq 0 199); do echo "addr add 10.0.1.$((i+20))/32 dev lo"; done | ip -batch -
+exec "$0" -m tests.lab.agent_crowd "$1" 200
+"""
+
+
+def test_two_hundred_nodes_fit_one_gateway(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-ec", NAMESPACE, sys.executable, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    FIGURES.append(f"agent with 200 nodes: {found['core']:.1%} of a core, {found['mib']:.0f} MiB")
+    # Most of the 12.5 beats a second arrive, though sender and all receivers share this machine.
+    assert found["beats"] > 6
+    assert found["mib"] <= 60
+    # 3 % is the goal on a machine that has time; here others may be at work, and every receiver's share counts as well.
+    assert found["core"] <= 0.08
