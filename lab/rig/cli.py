@@ -147,6 +147,18 @@ def bench(
     raise typer.Exit(measure.bench(runs, baseline_runs, events, setups.split(","), folder, write))
 
 
+@app.command()
+def table(
+    files: Annotated[list[Path], typer.Argument(help="Results of `bench` or `measure`.")],
+    write: Annotated[Path | None, typer.Option(help="A Markdown file whose table is replaced.")] = None,
+) -> None:
+    """The table once more, from results that are there; also of a bench that was interrupted."""
+    from lab.rig import measure
+
+    for line in measure.show(files, write):
+        print(f"broken: {line}")
+
+
 def _rig(lan: str, gateways: int, nodes: int) -> Rig:
     from lab.rig.plan import Shape
     from lab.rig.rig import Rig

@@ -101,17 +101,24 @@ def bench(
                 f"{name}, {lan}: the run ended early, its logs are in {folder / f'{name}-{lan}.log'}"
             )
         files.append(file)
-    results = result.read(files)
-    took = time.monotonic() - begun
-    _show(results, took)
-    if write:
-        _write(write, results, took)
-    problems = failed + [
-        line for name in TITLES if name.startswith("agent") for line in table.broken_promises(results, name)
-    ]
+    problems = failed + show(files, write)
+    print(f"the bench took {(time.monotonic() - begun) / 60:.0f} min")
     for line in problems:
         print(f"broken: {line}")
     return 1 if problems else 0
+
+
+def show(files: Sequence[Path], write: Path | None) -> list[str]:
+    """Prints the table of what was measured, and writes it; returns the promises that were broken."""
+    results = result.read(files)
+    if not results:
+        raise LabError(f"{', '.join(map(str, files))}: no results: run `python -m lab.rig bench`")
+    _print(results)
+    if write:
+        _write(write, results)
+    return [
+        line for name in TITLES if name.startswith("agent") for line in table.broken_promises(results, name)
+    ]
 
 
 def _worlds(
@@ -125,7 +132,7 @@ def _worlds(
                 yield name, "routed", ",".join(routed), -(-runs // 2)
 
 
-def _show(results: Sequence[Result], took: float) -> None:
+def _print(results: Sequence[Result]) -> None:
     setups = _columns(results)
     shown = Table("event", "goal", *setups.values(), show_lines=True)
     for event, step in table.rows():
@@ -134,7 +141,6 @@ def _show(results: Sequence[Result], took: float) -> None:
             cells = [table.cell([one for one in mine if one.setup == setup], step) for setup in setups]
             shown.add_row(step.title, table.goal(step), *cells)
     Console(width=None if Console().is_terminal else 200).print(shown)
-    print(f"{len(results)} steps measured in {took / 60:.0f} min")
 
 
 def _columns(results: Sequence[Result]) -> dict[str, str]:
@@ -142,7 +148,7 @@ def _columns(results: Sequence[Result]) -> dict[str, str]:
     return {name: title for name, title in TITLES.items() if name in present}
 
 
-def _write(file: Path, results: Sequence[Result], took: float) -> None:
+def _write(file: Path, results: Sequence[Result]) -> None:
     """Puts the table between its marks; what stands around it is written by people."""
     text = file.read_text()
     if _BEGIN not in text or _END not in text:
@@ -152,9 +158,9 @@ def _write(file: Path, results: Sequence[Result], took: float) -> None:
     told = ", ".join(f"{name} {version}" for name, version in versions().items())
     counts = {name: max(one.run for one in results if one.setup == name) + 1 for name in _columns(results)}
     runs = ", ".join(f"{count} of {TITLES[name]}" for name, count in counts.items())
-    machine = (
-        f"Measured on {_processor()} with {told}, in {took / 60:.0f} minutes. Runs of each event: {runs}."
-    )
+    first, last = min(one.at for one in results), max(one.at for one in results)
+    when = f"{first[:10]}, {first[11:16]} to {last[11:16]} UTC"
+    machine = f"Measured on {_processor()} with {told}; {when}. Runs of each event, at most: {runs}."
     file.write_text(f"{before}{_BEGIN}\n{machine}\n\n{measured}{_END}{after}")
 
 

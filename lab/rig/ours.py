@@ -18,6 +18,8 @@ from network.plan import NodePlan, RegionPlan
 
 _ARCHIVE = "/usr/local/lib/tailspan/agent.pyz"
 _READY = "http://127.0.0.1:41643/readyz"
+_METRICS = "http://127.0.0.1:41643/metrics"
+_IN_USE = "gateway_in_use{"
 # A give-back waits until a gateway has been well for a while, and longer after each flap.
 _SETTLES_WITHIN = 90.0
 _DRAINS_WITHIN = 30.0
@@ -68,6 +70,15 @@ class Ours(Setup):
                     f"not the normal state after {_SETTLES_WITHIN:.0f} s: {_differences(self.normal, seen)}"
                 )
             time.sleep(0.2)
+        # Nodes go back to a gateway later than the control server does: they wait until it has been well for a while.
+        while unused := [one.name for one in rig.nodes.values() if not self._uses_every_gateway(rig, one)]:
+            if time.monotonic() > deadline:
+                raise LabError(f"nodes that do not use every gateway after {_SETTLES_WITHIN:.0f} s: {unused}")
+            time.sleep(0.2)
+
+    def _uses_every_gateway(self, rig: Rig, one: NodePlan) -> bool:
+        told = rig.machine(one).run("curl", "-sf", "-m1", _METRICS, check=False).stdout
+        return not any(_IN_USE in line and line.endswith(" 0") for line in told.splitlines())
 
     def _wait_until_ready(self, rig: Rig) -> None:
         deadline = time.monotonic() + _SETTLES_WITHIN
