@@ -6,8 +6,10 @@ STACK ?= dev
 export STACK BASE REPORT
 # Some environments forbid Python to keep what it has compiled; every preview would then begin with half a second of that.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: up down status check figures shell preview preview-live bench-preview
-.PHONY: test test-fast fuzz lint lint-workflows docs clean setup setup-dev
+RUNS ?= 20
+BASELINE_RUNS ?= 5
+.PHONY: up down status check figures shell preview preview-live bench-preview bench-failover
+.PHONY: test test-fast test-failover fuzz lint lint-workflows docs clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -25,6 +27,10 @@ check: setup
 figures: setup-dev
 	$(PYTHON) -m tools lab
 	@$(PYTHON) -m lab.figures
+
+bench-failover: setup-dev
+	$(PYTHON) -m tools lab
+	@$(PYTHON) -m lab.rig bench --runs $(RUNS) --baseline-runs $(BASELINE_RUNS) $(ARGS)
 
 shell: setup
 	@$(PYTHON) -m lab shell $(M)
@@ -48,6 +54,11 @@ test: lint
 	$(PYTHON) -m tools engine
 	$(PYTHON) -m tools lab
 	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus tests/engine tests/lab
+
+# The route agent and the network-only lab, which no component uses yet: root, and a machine with nothing else to do.
+test-failover: setup-dev
+	$(PYTHON) -m tools lab
+	$(PYTHON) -m pytest tests/failover
 
 # 20,000 generated stacks against a checker that shares no code with the plan; EXAMPLES=N for another number.
 EXAMPLES ?= 20000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from tools import paths
 URL = f"https://{addresses.HEADSCALE}"
 USER = "tailspan"
 _STARTS_WITHIN = 30.0
+# How often gateways that advertise the same prefix are probed: the shortest that headscale takes.
+SHORTEST_PROBING = {"probe_interval": "2s", "probe_timeout": "1s"}
 
 
 def folder() -> Path:
     return paths.lab_dir() / "headscale"
 
 
-def config(folder: Path) -> dict[str, Any]:
+def config(folder: Path, probing: Mapping[str, str] = SHORTEST_PROBING) -> dict[str, Any]:
     address = str(addresses.HEADSCALE)
     return {
         "server_url": URL,
@@ -58,8 +61,8 @@ def config(folder: Path) -> dict[str, Any]:
         "node": {
             "expiry": "0",
             "ephemeral": {"inactivity_timeout": "120s"},
-            # The shortest that headscale takes; the route agent must not need it.
-            "routes": {"ha": {"probe_interval": "2s", "probe_timeout": "1s"}},
+            # The route agent must not need it.
+            "routes": {"ha": dict(probing)},
         },
         # How long changes are gathered before clients hear of them; the defaults are most of a take-over.
         "tuning": {"batch_change_delay": "100ms", "node_store_batch_timeout": "50ms"},
@@ -80,18 +83,18 @@ def config(folder: Path) -> dict[str, Any]:
     }
 
 
-def ensure() -> str:
+def ensure(probing: Mapping[str, str] = SHORTEST_PROBING) -> str:
     """Headscale runs, has the lab's user and an API key; returns the key."""
     home = folder()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys.server_certificate(home, addresses.HEADSCALE)
     file = home / "config.yaml"
-    file.write_text(yaml.safe_dump(config(home), sort_keys=False))
+    file.write_text(yaml.safe_dump(config(home, probing), sort_keys=False))
     binary = program("headscale")
     if processes.daemon("headscale") is None:
         _start(binary, file)
-    _ensure_user(binary, file)
-    return _api_key(binary, file)
+    _ensure_user()
+    return _api_key(file)
 
 
 def ca_pem() -> str:
@@ -119,19 +122,21 @@ def _healthy(ca: Path) -> bool:
         return False
 
 
-def _ensure_user(binary: str, file: Path) -> None:
-    users = json.loads(_command(binary, file, "users", "list") or "null") or []
+def _ensure_user() -> None:
+    users = json.loads(command("users", "list") or "null") or []
     if not any(user.get("name") == USER for user in users):
-        _command(binary, file, "users", "create", USER)
+        command("users", "create", USER)
 
 
-def _api_key(binary: str, file: Path) -> str:
+def _api_key(file: Path) -> str:
     kept = file.parent / "api_key"
     if not kept.exists():
-        made = json.loads(_command(binary, file, "apikeys", "create", "--expiration", "365d"))
+        made = json.loads(command("apikeys", "create", "--expiration", "365d"))
         keys.private_file(kept, str(made).encode())
     return kept.read_text()
 
 
-def _command(binary: str, file: Path, *words: str) -> str:
-    return run([*inside(addresses.INTERNET), binary, "--config", file, "--output", "json", *words]).stdout
+def command(*words: str) -> str:
+    """Runs headscale's own command line against the server that runs; returns its JSON."""
+    argv = [program("headscale"), "--config", str(folder() / "config.yaml"), "--output", "json", *words]
+    return run([*inside(addresses.INTERNET), *argv]).stdout

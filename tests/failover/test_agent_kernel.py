@@ -24,7 +24,7 @@ ip route add 10.128.0.0/9 via 10.0.0.20 dev eth0 proto 177 mtu 1280 advmss 1240
 STATE = "(ip route show table all; ip rule; ip nexthop; ip -4 addr; cat /proc/sys/net/ipv4/fib_multipath_hash_policy)"
 HEAD = """
 import json, subprocess, sys
-from tests.lab.test_agent_kernel import config
+from tests.failover.test_agent_kernel import config
 from agent.kernel.netlink import Netlink
 from agent.kernel.routes import NodeRoutes
 from agent.kernel.probing import ProbePaths

@@ -1,0 +1,171 @@
+"""The bench as a whole: each setup in a world of its own, results in files, one table in the end."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lab.rig import result, table, world
+from lab.rig.bench import Bench
+from lab.rig.catalogue import EVENTS
+from lab.rig.events import Event
+from lab.rig.plan import Shape
+from lab.rig.result import Result
+from lab.rig.rig import Rig, versions
+from lab.rig.setups import Probed, Setup
+from lab.shell import LabError
+
+# Without an agent most failures never end by themselves: watching longer than this shows nothing new.
+_BASELINE_PATIENCE = 8.0
+_PATIENCE = 10.0
+# On a routed LAN the hop inside the region is another; what follows it is the same.
+_ROUTED = "power_off,kill_tailscaled,kill_pod,strict_rp_filter"
+TITLES = {
+    "agent": "tailspan",
+    "agent, routed LAN": "tailspan, routed LAN",
+    "probed": "headscale's probing at its minimum, no agent",
+    "article": "the article's setup: equal prefixes, ECMP",
+}
+_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def setup_named(name: str) -> Setup:
+    if name == "agent":
+        # Here, not above: the setups without an agent need none.
+        from lab.rig.ours import Ours
+
+        return Ours()
+    known = {"probed": Probed, "article": Setup}
+    if name not in known:
+        raise LabError(f"setup {name!r}: write agent, probed or article")
+    return known[name]()
+
+
+def chosen(events: str) -> list[Event]:
+    names = [name for name in events.split(",") if name]
+    known = {event.name: event for event in EVENTS}
+    if unknown := [name for name in names if name not in known]:
+        raise LabError(f"events {', '.join(unknown)}: there are {', '.join(known)}")
+    return [known[name] for name in names] if names else list(EVENTS)
+
+
+def measure(name: str, out: Path, *, lan: str, runs: int, events: str, patience: float) -> None:
+    """Inside a world: brings a rig up in that setup and runs the events; a line of JSON for each step."""
+    setup = setup_named(name)
+    wanted = [event for event in chosen(events) if name == "agent" or event.compared]
+    shape = Shape(lan="routed" if lan == "routed" else "l2")
+    rig = Rig(shape, probing=setup.probing, routes=setup.routes)
+    rig.up()
+    setup.prepare(rig)
+    if lan == "routed":
+        setup.name = f"{setup.name}, routed LAN"
+    bench = Bench(rig, setup, patience=patience, report=lambda one: _report(out, one))
+    for event in wanted:
+        for number in range(-(-runs // event.every)):
+            bench.run(event, number)
+    bench.close()
+
+
+def _report(out: Path, one: Result) -> None:
+    result.append(out, one)
+    for event, step in table.rows():
+        if (event.name, step.part) == (one.event, one.part):
+            print(
+                f"{one.setup}, {one.victim}, run {one.run}: {step.title}: {table.cell([one], step)}",
+                flush=True,
+            )
+
+
+def bench(
+    runs: int, baseline_runs: int, events: str, setups: Sequence[str], folder: Path, write: Path | None
+) -> int:
+    """Returns the exit code: 1 if a run with the agent broke its promise, or could not be measured."""
+    begun = time.monotonic()
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    files, failed = [], []
+    for name, lan, wanted, count in _worlds(setups, events, runs, baseline_runs):
+        file = folder / f"{name}-{lan}.jsonl"
+        file.unlink(missing_ok=True)
+        file.touch()
+        patience = _PATIENCE if name == "agent" else _BASELINE_PATIENCE
+        words = ["--keep", str(folder / f"{name}-{lan}.log"), "measure", name, str(file), "--lan", lan]
+        words += ["--runs", str(count), "--events", wanted, "--patience", str(patience)]
+        if world.run_inside(words):
+            failed.append(
+                f"{name}, {lan}: the run ended early, its logs are in {folder / f'{name}-{lan}.log'}"
+            )
+        files.append(file)
+    problems = failed + show(files, write)
+    print(f"the bench took {(time.monotonic() - begun) / 60:.0f} min")
+    for line in problems:
+        print(f"broken: {line}")
+    return 1 if problems else 0
+
+
+def show(files: Sequence[Path], write: Path | None) -> list[str]:
+    """Prints the table of what was measured, and writes it; returns the promises that were broken."""
+    results = result.read(files)
+    if not results:
+        raise LabError(f"{', '.join(map(str, files))}: no results: run `python -m lab.rig bench`")
+    _print(results)
+    if write:
+        _write(write, results)
+    return [
+        line for name in TITLES if name.startswith("agent") for line in table.broken_promises(results, name)
+    ]
+
+
+def _worlds(
+    setups: Sequence[str], events: str, runs: int, baseline_runs: int
+) -> Iterable[tuple[str, str, str, int]]:
+    for name in setups:
+        yield name, "l2", events, runs if name == "agent" else baseline_runs
+        if name == "agent":
+            routed = [one for one in _ROUTED.split(",") if not events or one in events.split(",")]
+            if routed:
+                yield name, "routed", ",".join(routed), -(-runs // 2)
+
+
+def _print(results: Sequence[Result]) -> None:
+    setups = _columns(results)
+    shown = Table("event", "goal", *setups.values(), show_lines=True)
+    for event, step in table.rows():
+        mine = [one for one in results if (one.event, one.part) == (event.name, step.part)]
+        if mine:
+            cells = [table.cell([one for one in mine if one.setup == setup], step) for setup in setups]
+            shown.add_row(step.title, table.goal(step), *cells)
+    Console(width=None if Console().is_terminal else 200).print(shown)
+
+
+def _columns(results: Sequence[Result]) -> dict[str, str]:
+    present = {one.setup for one in results}
+    return {name: title for name, title in TITLES.items() if name in present}
+
+
+def _write(file: Path, results: Sequence[Result]) -> None:
+    """Puts the table between its marks; what stands around it is written by people."""
+    text = file.read_text()
+    if _BEGIN not in text or _END not in text:
+        raise LabError(f"{file}: has no lines {_BEGIN} and {_END}: write them where the table belongs")
+    before, after = text.split(_BEGIN)[0], text.split(_END)[1]
+    measured = table.markdown(results, _columns(results))
+    told = ", ".join(f"{name} {version}" for name, version in versions().items())
+    counts = {name: max(one.run for one in results if one.setup == name) + 1 for name in _columns(results)}
+    runs = ", ".join(f"{count} of {TITLES[name]}" for name, count in counts.items())
+    first, last = min(one.at for one in results), max(one.at for one in results)
+    when = f"{first[:10]}, {first[11:16]} to {last[11:16]} UTC"
+    machine = f"Measured on {_processor()} with {told}; {when}. Runs of each event, at most: {runs}."
+    file.write_text(f"{before}{_BEGIN}\n{machine}\n\n{measured}{_END}{after}")
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
