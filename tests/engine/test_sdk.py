@@ -28,11 +28,18 @@ class Waits:
         return await self._wait(tasks, **options)
 
 
+# Read when tests are collected, before any of them lets the launcher change it for the rest of the session.
+OWN = [
+    (module, name, getattr(module, name))
+    for module, name in ((stack, "asyncio"), (resource, "_get_stack_trace"), (pulumi.log, "debug"))
+]
+
+
 @pytest.fixture(autouse=True)
-def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever `quicken` changes is the SDK's own again after each test."""
-    for module, name in ((stack, "asyncio"), (resource, "_get_stack_trace"), (pulumi.log, "debug")):
-        monkeypatch.setattr(module, name, getattr(module, name))
+def _the_sdk_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever `quicken` changes is the SDK's own before and after each test."""
+    for module, name, own in OWN:
+        monkeypatch.setattr(module, name, own)
 
 
 def chain() -> None:
