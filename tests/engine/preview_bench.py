@@ -109,7 +109,8 @@ CASES = (
     Case("1000 nodes in groups, no policies", grouped(1000), policies=False),
     # The engine hands a policy pack all of a stack's settings in one variable, of which Linux takes 128 KiB.
     Case("1000 SSH machines, no policies", over_ssh(1000), 12, policies=False),
-    Case("1000 nodes, 4 resources each", stack_data(), program="naive", nodes=1000),
+    # Without policies, which would object to it at length.
+    Case("1000 nodes, 4 resources each", stack_data(), program="naive", policies=False, nodes=1000),
 )
 
 
@@ -160,8 +161,9 @@ def conclude(cases: list[Case]) -> None:
         print(
             f"policies add {wall:.0%} to a preview of 1000 nodes (at most 20%), {work:.0%} of processor time"
         )
-    if ours and naive:
-        print(f"1000 nodes in groups take {ours.seconds / naive.seconds:.2f} of the time of the naive shape")
+    if without and naive:
+        ratio = without.seconds / naive.seconds
+        print(f"1000 nodes in groups take {ratio:.2f} of the time of the naive shape, both without policies")
 
 
 def main() -> None:
