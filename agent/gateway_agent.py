@@ -127,6 +127,7 @@ class GatewayAgent:
             lan=self._heartbeats.on_lan(name),
             tail=self._heartbeats.on_tailnet(name),
             via=self._prober.via(self._numbers[name]),
+            reached=self._prober.reached(self._numbers[name]),
             witness=self._heartbeats.witness(name),
         )
 

@@ -72,6 +72,12 @@ class Prober:
             for target, since in self._fast.items()
         }
 
+    def reached(self, partner: int) -> dict[str, float]:
+        """By target, fast or not: when it last answered through a partner."""
+        return {
+            self._name(target): at for (path, target), (_, at) in self._answered.items() if path == partner
+        }
+
     def beat(self) -> None:
         """Send this beat's probes."""
         now = self._clock()
@@ -84,7 +90,8 @@ class Prober:
             for partner in self._ports:
                 self._send(partner, target)
         for target in self._slow(now):
-            self._send(DIRECT, target)
+            for path in (DIRECT, *self._ports):
+                self._send(path, target)
 
     def _name(self, target: int) -> str:
         return self._ladder.targets[target].name

@@ -37,6 +37,8 @@ class Partner:
     lan: Heard = field(default_factory=Heard)
     tail: Heard = field(default_factory=Heard)
     via: Mapping[str, float] = field(default_factory=dict)
+    # The same for every target, not only for those that are probed with every beat.
+    reached: Mapping[str, float] = field(default_factory=dict)
     witness: float | None = None
 
 
@@ -54,6 +56,8 @@ class Own:
     members: Mapping[str, float] = field(default_factory=dict)
 
 
+# For how long a target counts as one that answers; most are asked every two seconds only.
+ANSWERING_SECONDS = 5.0
 NOT_FORWARDING = "does not forward"
 # For how long a machine that was heard counts as one that should be heard, seconds.
 MEMBER_SECONDS = 60.0
@@ -77,6 +81,14 @@ class Judge:
     def acts(self, partner: Partner) -> bool:
         """Does its agent live? Heard by me, or by somebody else."""
         return self.said(partner) is not None or self.recent(partner.witness)
+
+    def reaches_all(self, partner: Partner, own: Own, since: float) -> bool:
+        """Has every target that answers me answered through the partner, too, after that moment?"""
+        return all(
+            partner.reached.get(target, float("-inf")) > since
+            for target, at in own.direct.items()
+            if self.now - at <= ANSWERING_SECONDS
+        )
 
     def lan_alive(self, own: Own, besides: str | None = None) -> bool | None:
         """Does anybody on the LAN hear and answer? None: there is nobody else who could."""

@@ -15,6 +15,8 @@ LASTING_BEATS = 4
 # A partner that has never been seen to forward gets this long before that counts, seconds: its prefixes must reach
 # the tailnet first, and the other regions' gateways must start.
 FIRST_SECONDS = 10.0
+# How long a partner that forwards again waits for the last of the gateways elsewhere, seconds.
+RETURN_SECONDS = 15.0
 # From this share of the silence on, the others are asked whether they hear a partner.
 ASK_AFTER = 0.4
 
@@ -47,6 +49,7 @@ class GatewayCore:
     _judged: dict[str, Judged] = field(default_factory=dict)
     _fit: dict[str, bool] = field(default_factory=dict)
     _holds: dict[str, Hold] = field(default_factory=dict)
+    _failed: dict[str, float] = field(default_factory=dict)
     _proven: set[str] = field(default_factory=set)
     _behind: float | None = None
 
@@ -69,8 +72,10 @@ class GatewayCore:
                 and now - self.started < FIRST_SECONDS
             ):
                 continue
-            if one.verdict is not Verdict.KEEP:
-                self._fit[name] = one.verdict is Verdict.FIT
+            if one.verdict is Verdict.UNFIT:
+                self._fit[name], self._failed[name] = False, now
+            elif one.verdict is Verdict.FIT and self._returned(judge, name, partners[name], own):
+                self._fit[name] = True
         unfit = frozenset(name for name in partners if not self._fit.get(name, True))
         if now - self.started < self.timing.silence * 1.5:
             # Partners have not had the time to be heard: nothing is told of them, nothing changes.
@@ -103,6 +108,16 @@ class GatewayCore:
             relieved=tailnet is not None and self.claims.relieved(tailnet),
             reasons={name: one.reason for name, one in judged.items()},
         )
+
+    def _returned(self, judge: Judge, name: str, partner: Partner, own: Own) -> bool:
+        """
+        What was never lost need not return. After a restart of tailscaled each gateway elsewhere has to find the way
+        to it anew, one later than another; whoever has not would lose what it sends after a give-back.
+        """
+        if self._fit.get(name, True):
+            return True
+        failed = self._failed[name]
+        return judge.reaches_all(partner, own, failed) or judge.now - failed >= RETURN_SECONDS
 
     def _well(
         self,

@@ -167,6 +167,7 @@ class World:
                 lan=machine.heard_lan.get(other.number, Heard()),
                 tail=machine.heard_tail.get(other.number, Heard()),
                 via={FAR: machine.via.get(other.number, core.started)},
+                reached={FAR: machine.via.get(other.number, 0.0)},
                 witness=machine.witness.get(other.number),
             )
             for other in self.machines

@@ -7,7 +7,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.failover.agent_world import NODE, PUSH, STEP, Machine, World
+from agent.core.claims import Claims
+from agent.core.fitness import Own, Partner
+from agent.core.gateway import GatewayCore
+from agent.core.node import Heard
+from agent.ladder import orders
+from agent.wire import Beat
+from tests.failover.agent_world import NODE, PUSH, STEP, TIMING, Machine, World
 
 # Long enough for detection, the longest hold of these tests, a give-back and its push.
 REST = 25.0
@@ -266,3 +272,28 @@ def test_a_control_server_that_is_away_delays_only_what_comes_in() -> None:
     world.control = True
     world.run(PUSH + 2 * STEP)
     assert faults(world) == []
+
+
+def test_tiles_go_back_only_when_every_gateway_elsewhere_finds_the_way() -> None:
+    """After a restart of tailscaled one of two gateways of the other region may take seconds longer than the other."""
+    names = ["gw-0", "gw-1"]
+    claims = Claims(1, orders(2))
+    core = GatewayCore(
+        names, dict(zip(names, ["10.0.0.20", "10.0.0.21"], strict=True)), 1, TIMING, 0.0, claims
+    )
+    tailnet: list[dict[tuple[int, ...], int]] = [{(0, 1): 0}, {(1, 0): 0}]
+    beat = Beat(sender="gw-0", boot="", beat=1)
+
+    def decide(now: float, first: float | None, second: float | None) -> frozenset[str]:
+        via = {name: at for name, at in (("far-1", first), ("far-2", second)) if at is not None}
+        seen = Partner(lan=Heard(now, beat), via=via, reached=via)
+        own = Own(direct={"far-1": now, "far-2": now}, members={"10.0.0.20": now, NODE: now})
+        return frozenset(core.decide({"gw-0": seen}, own, tailnet, now).unfit)
+
+    assert decide(5.0, 5.0, 5.0) == set()
+    assert decide(7.0, 5.0, 5.0) == {"gw-0"}  # neither comes back any more
+    for step in range(40):
+        assert decide(8.0 + step / 10, 8.0 + step / 10, 5.0) == {"gw-0"}  # one does
+    assert decide(12.0, 12.0, 12.0) == set()
+    # Losing one of them again is no reason to leave it: the other proves that it forwards.
+    assert decide(14.0, 14.0, 12.0) == set()
