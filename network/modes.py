@@ -37,7 +37,7 @@ def _per_node(region: RegionConfig) -> Iterator[str]:
             "own way into the tailnet; remove gateways, or write mode: gateway"
         )
     if region.cni == "cilium":
-        # Tailscale's ip rules match 0x80000/0xff0000, Cilium's identity bits (cilium/cilium#48706, DESIGN 10), and
+        # Tailscale's ip rules match 0x80000/0xff0000, Cilium's identity bits (cilium/cilium#48706), and
         # its autoDirectNodeRoutes would send pods over the LAN in plain text.
         yield (
             f"{where}: cni cilium with mode: per-node would put tailscaled beside Cilium's marks and routes on every "
