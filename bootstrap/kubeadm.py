@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from bootstrap.images import Images
-from bootstrap.kubelet import CLUSTER_DOMAIN
 from network.plan import NetworkPlan, NodePlan
+from network.rules import CLUSTER_DOMAIN
 
 API_PORT = 6443
 

@@ -8,8 +8,7 @@ import yaml
 
 from bootstrap.images import Images
 from network.plan import NetworkPlan, NodePlan
-
-CLUSTER_DOMAIN = "cluster.local"
+from network.rules import CLUSTER_DOMAIN
 
 
 def kubelet_config(plan: NetworkPlan) -> str:

@@ -8,9 +8,9 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from bootstrap.images import Images
-from bootstrap.kubelet import CLUSTER_DOMAIN
 from components import kube
 from network.plan import NetworkPlan, RegionPlan
+from network.rules import CLUSTER_DOMAIN
 
 NAMESPACE = "kube-system"
 LABELS = {"k8s-app": "kube-dns"}

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
+from agent.ladder import MAX_GATEWAYS, covering
+
+__all__ = ["LONGEST_PREFIX", "MAX_GATEWAYS", "ladder", "longest_ladder_block", "prefix_count"]
+
 LONGEST_PREFIX = 30
-MAX_GATEWAYS = 4
 
 
 def ladder(block: IPv4Network, gateways: int) -> tuple[tuple[IPv4Network, ...], ...]:
     """What each gateway advertises of a block: gateway 0 all of it, gateway 1 halves, gateway 2 quarters."""
-    return tuple(tuple(block.subnets(prefixlen_diff=rung)) for rung in range(gateways))
+    return tuple(covering(block, gateway) for gateway in range(gateways))
 
 
 def longest_ladder_block(gateways: int) -> int:
@@ -26,3 +29,8 @@ def longest_ladder_block(gateways: int) -> int:
     """
     spare = 1 if gateways > 1 else 0
     return LONGEST_PREFIX - (gateways - 1) - spare
+
+
+def prefix_count(gateways: int) -> int:
+    """The most prefixes of a block: all rungs of its gateways, and the one that a survivor takes over with."""
+    return 1 if gateways == 1 else (1 << gateways + 1) - 1

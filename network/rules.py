@@ -11,7 +11,7 @@ from network.machine_rules import address_problems, machine_problems
 from network.modes import is_device, mode_problems
 from network.mtu import mtu_problems
 from network.nodes import NodeDraft
-from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block
+from network.prefixes import LONGEST_PREFIX, MAX_GATEWAYS, longest_ladder_block, prefix_count
 from network.prices import price_problems
 from network.range_rules import range_problems
 from network.reach_rules import reach_problems
@@ -21,7 +21,7 @@ LONGEST_NODE_NAME = 63
 # Every device keeps every prefix, and sends packets by the longest: what 33 regions with four gateways, or 128 with
 # two, may come to. A choice, not a limit that somebody documents.
 MOST_PREFIXES = 2048
-# bootstrap/kubelet.py: the cluster's DNS answers for it, so no name in it can be one of a machine.
+# The cluster's DNS answers for it, so no name in it can be one of a machine.
 CLUSTER_DOMAIN = "cluster.local"
 # Interfaces that the node itself makes, or that carry no packet to another machine.
 NO_LAN = ("tailscale", "tailspan", "wg", "cilium", "lxc", "cni", "docker", "veth")
@@ -152,11 +152,4 @@ def _most_prefixes(region: RegionConfig, drafts: Sequence[NodeDraft]) -> int:
     if region.mode == "per-node":
         return 2 * devices
     gateways = min(devices, MAX_GATEWAYS)
-    return (
-        sum(prefix_count(block, gateways) for block in (region.node_cidr, region.pod_cidr)) if gateways else 0
-    )
-
-
-def prefix_count(block: IPv4Network, gateways: int) -> int:
-    """The most prefixes of a block: all rungs of its gateways, and the one that a survivor takes over with."""
-    return 1 if gateways == 1 else (1 << gateways + 1) - 1
+    return 2 * prefix_count(gateways) if gateways else 0

@@ -1,6 +1,5 @@
-"""Who advertises what: the ladder of a region's blocks, as the plan counts and checks it.
-
-The ladder itself is agent/ladder.py: the route agent runs the same functions on the gateways.
+"""What the route agent needs of a region's blocks beyond the covering prefixes of network/prefixes.py: room for tiles
+and take-overs (agent/ladder.py), and addresses to probe gateways at. Nothing of it is deployed yet.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from ipaddress import IPv4Address, IPv4Network
 
 from agent import ladder as rungs
 
-MAX_GATEWAYS = rungs.MAX_GATEWAYS
 # The longest prefix that anybody advertises of a node block. Of a pod block the last three bits stay free: the /30 of
 # each gateway's probe addresses must be longer than every rung.
 LONGEST_PREFIX = rungs.LONGEST_PREFIX
@@ -18,12 +16,7 @@ LONGEST_POD_PREFIX = 29
 LONGEST_NODE_BLOCK = 30
 
 
-def ladder(block: IPv4Network, gateways: int) -> tuple[tuple[IPv4Network, ...], ...]:
-    """What each gateway always advertises of a block: gateway 0 all of it, gateway 1 halves, gateway 2 quarters."""
-    return tuple(rungs.covering(block, gateway) for gateway in range(gateways))
-
-
-def longest_ladder_block(gateways: int) -> int:
+def longest_tiled_block(gateways: int) -> int:
     """The longest prefix a node block may have for so many gateways: covers, tiles and every take-over fit."""
     return min(rungs.longest_block(gateways), LONGEST_NODE_BLOCK)
 
@@ -35,7 +28,7 @@ def longest_pod_block(gateways: int) -> int:
     return rungs.longest_block(gateways, LONGEST_POD_PREFIX)
 
 
-def prefix_count(block: IPv4Network, gateways: int) -> int:
+def tiled_prefix_count(block: IPv4Network, gateways: int) -> int:
     """
     The most prefixes of a block that can be in the tailnet at once: all gateways, and every rung of every tile. Node
     tiles come on top, as many as there are nodes with pods (`node_prefix_count`).
@@ -62,7 +55,7 @@ def probe_block(pod_cidr: IPv4Network, gateway: int) -> IPv4Network:
     Four addresses that one gateway alone advertises: one for itself, one for each partner that probes it. They come
     from the pod range of host 0, which no node has: host 0 of a node CIDR is its network address.
     """
-    return IPv4Network((int(pod_cidr.network_address) + (gateway + 1) * MAX_GATEWAYS, 30))
+    return IPv4Network((int(pod_cidr.network_address) + (gateway + 1) * rungs.MAX_GATEWAYS, 30))
 
 
 def probe_address(pod_cidr: IPv4Network, gateway: int, prober: int) -> IPv4Address:

@@ -108,11 +108,7 @@ def resource_rule(
         name=name,
         description=description,
         validate=judge,
-        enforcement_level=level,
-        config_schema=_schema(settings),
-        severity=severity,
-        remediation_steps=remediation,
-        url=source,
+        **_facts(level, severity, remediation, source, settings),
     )
 
 
@@ -143,17 +139,26 @@ def stack_rule(
         name=name,
         description=description,
         validate=judge,
-        enforcement_level=level,
-        config_schema=_schema(settings),
-        severity=severity,
-        remediation_steps=remediation,
-        url=source,
+        **_facts(level, severity, remediation, source, settings),
     )
 
 
 def what(resource: Any) -> str:
     """A resource in a message: `gcp:compute/firewall:Firewall wireguard`."""
     return f"{resource.resource_type} {resource.name}"
+
+
+def _facts(
+    level: EnforcementLevel, severity: Severity, remediation: str, source: str, settings: Sequence[Setting]
+) -> dict[str, Any]:
+    """What both kinds of rule say of themselves, in pulumi_policy's words."""
+    return {
+        "enforcement_level": level,
+        "config_schema": _schema(settings),
+        "severity": severity,
+        "remediation_steps": remediation,
+        "url": source,
+    }
 
 
 def _defaults(settings: Sequence[Setting]) -> dict[str, Any]:

@@ -10,45 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.ladder import Claim, claim, deepest_rung, node_tile_length, orders, tile_at, tile_length, tiles
+from network.prefixes import MAX_GATEWAYS, ladder
 from network.tiles import (
     LONGEST_POD_PREFIX,
-    MAX_GATEWAYS,
-    ladder,
-    longest_ladder_block,
     longest_pod_block,
-    prefix_count,
+    longest_tiled_block,
     probe_address,
     probe_block,
+    tiled_prefix_count,
 )
 
 
 @st.composite
 def blocks_with_gateways(draw: st.DrawFn, least: int = 1) -> tuple[IPv4Network, int]:
     gateways = draw(st.integers(least, MAX_GATEWAYS))
-    prefix = draw(st.integers(8, longest_ladder_block(gateways)))
+    prefix = draw(st.integers(8, longest_tiled_block(gateways)))
     bits = draw(st.integers(0, 2**32 - 1))
     return IPv4Network((bits >> (32 - prefix) << (32 - prefix), prefix)), gateways
-
-
-@settings(max_examples=100, deadline=None)
-@given(blocks_with_gateways())
-def test_every_gateway_covers_the_block_and_no_two_share_a_prefix(drawn: tuple[IPv4Network, int]) -> None:
-    block, gateways = drawn
-    rungs = ladder(block, gateways)
-    assert len(rungs) == gateways
-    for rung in rungs:
-        assert list(collapse_addresses(rung)) == [block]
-    prefixes = [prefix for rung in rungs for prefix in rung]
-    assert len(set(prefixes)) == len(prefixes) == 2**gateways - 1
-
-
-def test_gateways_cover_by_the_block_its_halves_and_its_quarters() -> None:
-    rungs = [[str(prefix) for prefix in rung] for rung in ladder(IPv4Network("10.1.0.0/24"), 3)]
-    assert rungs == [
-        ["10.1.0.0/24"],
-        ["10.1.0.0/25", "10.1.0.128/25"],
-        ["10.1.0.0/26", "10.1.0.64/26", "10.1.0.128/26", "10.1.0.192/26"],
-    ]
 
 
 @settings(max_examples=100, deadline=None)
@@ -71,19 +49,19 @@ def test_the_count_is_what_all_rungs_of_all_gateways_have_together(drawn: tuple[
     for tile in tiles(block, gateways):
         for cuts in range(deepest_rung(gateways) + 1):
             everything.update(tile.rung(cuts))
-    assert len(everything) == prefix_count(block, gateways)
+    assert len(everything) == tiled_prefix_count(block, gateways)
 
 
 def test_one_gateway_advertises_its_block_and_nothing_else() -> None:
     block = IPv4Network("10.1.0.0/24")
     assert ladder(block, 1) == ((block,),)
     assert tiles(block, 1) == ()
-    assert prefix_count(block, 1) == 1
+    assert tiled_prefix_count(block, 1) == 1
 
 
 @pytest.mark.parametrize(("gateways", "longest"), [(1, 30), (2, 28), (3, 26), (4, 24)])
 def test_a_block_has_room_for_covers_tiles_and_every_take_over(gateways: int, longest: int) -> None:
-    assert longest_ladder_block(gateways) == longest
+    assert longest_tiled_block(gateways) == longest
     if gateways > 1:
         tiles(IPv4Network((0, longest)), gateways)
         with pytest.raises(ValueError, match=f"write a range of at most /{longest}"):

@@ -1,4 +1,4 @@
-"""A pod that would rather run in one region, and runs elsewhere once that region is gone."""
+"""A pod that would rather run on certain nodes, and runs elsewhere once they are gone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import json
 from tests.lab import witness
 from tests.lab.stand import get, kubectl
 
-GUEST = "guest"
 
-
-def start(region: str) -> None:
-    preference = {"key": "topology.kubernetes.io/region", "operator": "In", "values": [region]}
+def start(name: str, label: str, *values: str) -> None:
+    """It prefers nodes whose label has one of the values."""
+    preference = {"key": label, "operator": "In", "values": list(values)}
     affinity = {
         "nodeAffinity": {
             "preferredDuringSchedulingIgnoredDuringExecution": [
@@ -19,13 +18,13 @@ def start(region: str) -> None:
             ]
         }
     }
-    container = {"name": GUEST, "image": witness.IMAGE, "imagePullPolicy": "IfNotPresent", "args": ["pause"]}
-    labels = {"app": GUEST}
+    container = {"name": name, "image": witness.IMAGE, "imagePullPolicy": "IfNotPresent", "args": ["pause"]}
+    labels = {"app": name}
     pod = {"affinity": affinity, "containers": [container], "terminationGracePeriodSeconds": 1}
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": GUEST, "namespace": witness.NAMESPACE},
+        "metadata": {"name": name, "namespace": witness.NAMESPACE},
         "spec": {
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": pod},
@@ -34,9 +33,9 @@ def start(region: str) -> None:
     kubectl("apply", "-f", "-", stdin=json.dumps(deployment))
 
 
-def runs_on() -> str:
+def runs_on(name: str) -> str:
     """The node; empty while it does not run."""
-    pods = get("pods", "-n", witness.NAMESPACE, "-l", f"app={GUEST}")["items"]
+    pods = get("pods", "-n", witness.NAMESPACE, "-l", f"app={name}")["items"]
     running = [
         pod
         for pod in pods

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from lab import cloud
+from tests.lab import guest as guests
 from tests.lab import witness
 from tests.lab.stand import (
     FIGURES,
@@ -17,7 +17,6 @@ from tests.lab.stand import (
     Stand,
     all_ready,
     console,
-    get,
     kubectl,
     nodes,
     ready,
@@ -27,8 +26,8 @@ from tests.lab.stand import (
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
-FIRST, SECOND, THIRD = "hub-cpu-1", "hub-cpu-2", "hub-cpu-3"
 GUEST = "guest-of-the-group"
+FIRST, SECOND, THIRD = "hub-cpu-1", "hub-cpu-2", "hub-cpu-3"
 
 
 def counted(count: int) -> Callable[[Json], None]:
@@ -126,40 +125,8 @@ def test_then_there_is_nothing_left_to_do(dev: Stand, three: dict[str, str]) -> 
 @pytest.fixture(scope="module")
 def guest(three: dict[str, str]) -> str:
     """A pod that would rather run in the group, and not on its first node."""
-    preference = {
-        "matchExpressions": [
-            {"key": "kubernetes.io/hostname", "operator": "In", "values": [SECOND, THIRD]},
-        ]
-    }
-    affinity = {
-        "nodeAffinity": {
-            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": preference}]
-        }
-    }
-    labels = {"app": GUEST}
-    container = {"name": GUEST, "image": witness.IMAGE, "imagePullPolicy": "IfNotPresent", "args": ["pause"]}
-    pod = {"affinity": affinity, "containers": [container], "terminationGracePeriodSeconds": 1}
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": GUEST, "namespace": witness.NAMESPACE},
-        "spec": {
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
-    }
-    kubectl("apply", "-f", "-", stdin=json.dumps(deployment))
-    return until("the guest runs", lambda: runs_on(), 40)
-
-
-def runs_on() -> str:
-    pods = get("pods", "-n", witness.NAMESPACE, "-l", f"app={GUEST}")["items"]
-    found = [
-        pod["spec"]["nodeName"]
-        for pod in pods
-        if pod["status"]["phase"] == "Running" and not pod["metadata"].get("deletionTimestamp")
-    ]
-    return str(found[0]) if found else ""
+    guests.start(GUEST, "kubernetes.io/hostname", SECOND, THIRD)
+    return until("the guest runs", lambda: guests.runs_on(GUEST), 40)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +145,7 @@ def test_a_node_is_drained_before_its_machine_goes(one: Ran, guest: str) -> None
     ]
     assert len(drained) == len(gone) == 1, one.tail
     assert drained < gone
-    assert until("the guest runs elsewhere", runs_on, 30) not in (SECOND, THIRD)
+    assert until("the guest runs elsewhere", lambda: guests.runs_on(GUEST), 30) not in (SECOND, THIRD)
 
 
 def test_only_the_wanted_machine_is_left(one: Ran) -> None:

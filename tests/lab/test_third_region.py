@@ -179,8 +179,8 @@ def test_a_stranger_on_the_lan_reaches_neither_machines_nor_pods(joined: Ran) ->
 
 @pytest.fixture(scope="module")
 def guest_node(joined: Ran) -> str:
-    guest.start("west")
-    return until("the guest runs", guest.runs_on, 40)
+    guest.start("guest-of-west", "topology.kubernetes.io/region", "west")
+    return until("the guest runs", lambda: guest.runs_on("guest-of-west"), 40)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_removed_they_leave_nothing_behind(removed: Ran, before: dict[str, objec
 
 
 def test_their_guests_were_moved_before_they_went(removed: Ran) -> None:
-    assert until("the guest runs elsewhere", guest.runs_on, 30) in MACHINES
+    assert until("the guest runs elsewhere", lambda: guest.runs_on("guest-of-west"), 30) in MACHINES
 
 
 def test_their_removal_touches_nothing_of_the_others(

@@ -233,9 +233,9 @@ EDITS: tuple[Edit, ...] = (
 
 @st.composite
 def stacks(draw: st.DrawFn) -> Data:
-    """A sound stack file with up to three edits: a good part stays valid."""
+    """A sound stack file with up to four edits: a good part stays valid."""
     data = draw(sound_stacks())
-    for edit in draw(st.lists(st.sampled_from(EDITS), max_size=3)):
+    for edit in draw(st.lists(st.sampled_from(EDITS), max_size=4)):
         if data["regions"]:
             edit(draw, data)
     return data
