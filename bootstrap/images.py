@@ -7,6 +7,7 @@ from dataclasses import dataclass
 # The pause, etcd and CoreDNS versions are the ones that kubeadm v1.33 expects (kubernetes: cmd/kubeadm/app/constants).
 PAUSE = "registry.k8s.io/pause:3.10"
 COREDNS = "registry.k8s.io/coredns/coredns:v1.12.0"
+PYTHON = "docker.io/library/python:3.11-slim-bookworm"
 TAILSCALE = "ghcr.io/tailscale/tailscale"
 
 
@@ -31,6 +32,11 @@ class Images:
     @property
     def tailscale(self) -> str:
         return self._at(f"{TAILSCALE}:v{self.tailscale_version}")
+
+    @property
+    def python(self) -> str:
+        """What the route agent runs in: nothing of it is needed but the interpreter and its standard library."""
+        return self._at(PYTHON)
 
     @property
     def kubernetes_repository(self) -> str:

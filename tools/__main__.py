@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from bootstrap.agent import zipapp
-from tools import build, images, paths, rootfs, seed, store, system, versions
+from tools import build, images, paths, python, rootfs, seed, store, system, versions
 from tools.progress import Progress
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def lab() -> None:
         with progress.task("machine image"):
             root = rootfs.ensure(programs["kubelet"].parent)
         with progress.task("container images"):
-            archive = images.ensure(programs, root)
+            archive = images.ensure(programs, root, python.ensure())
         with progress.task("containerd seed"):
             seed.ensure(archive, root)
         progress.line(f"the lab's toolchain is ready in {paths.home()}")
@@ -117,9 +117,17 @@ def clean(
     for folder in build.remove_outdated():
         print(f"removed {folder}")
     debian = rootfs.base_dir()
-    for kept in (paths.rootfs_store(), debian.parent, paths.images_store(), paths.seed_store()):
+    interpreter = python.folder()
+    kept_folders = {debian, debian.parent, interpreter, interpreter.parent}
+    for kept in (
+        paths.rootfs_store(),
+        debian.parent,
+        interpreter.parent,
+        paths.images_store(),
+        paths.seed_store(),
+    ):
         current = kept / "current"
-        for folder in set(kept.glob("*")) - {current, current.resolve(), debian, debian.parent}:
+        for folder in set(kept.glob("*")) - {current, current.resolve(), *kept_folders}:
             store.remove_tree(folder)
             print(f"removed {folder}")
 

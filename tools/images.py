@@ -9,13 +9,14 @@ import hashlib
 import io
 import json
 import platform
+import re
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tools import paths, store, versions
+from tools import paths, python, store, versions
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 _MULTIARCH = f"{platform.machine()}-linux-gnu"
@@ -42,9 +43,9 @@ class Image:
     user: str = ""
 
 
-def ensure(programs: Mapping[str, Path], rootfs: Path) -> Path:
-    """The archive made of these programs and of the userland of this machine image."""
-    images = catalogue(programs, rootfs)
+def ensure(programs: Mapping[str, Path], rootfs: Path, interpreter: Path) -> Path:
+    """The archive made of these programs, of the userland of this machine image, and of Debian's Python."""
+    images = catalogue(programs, rootfs, interpreter)
     # The sources' folders are named after their content, so this names the content of every image.
     final = paths.images_store() / store.digest(_FORMAT, repr(images))
     with store.locked("images", "container images"):
@@ -55,7 +56,7 @@ def ensure(programs: Mapping[str, Path], rootfs: Path) -> Path:
     return final / "images.tar"
 
 
-def catalogue(programs: Mapping[str, Path], rootfs: Path) -> list[Image]:
+def catalogue(programs: Mapping[str, Path], rootfs: Path, interpreter: Path) -> list[Image]:
     """Every image of the lab. Names and entry points are those of the public images."""
     kubernetes, scratch = versions.version("kubernetes"), Layer(folders=("etc", "tmp", "var", "run"))
     shell, network, certificates = _shell(rootfs), _network_userland(rootfs), _certificates(rootfs)
@@ -106,6 +107,11 @@ def catalogue(programs: Mapping[str, Path], rootfs: Path) -> list[Image]:
             entrypoint=["/agnhost"],
             command=["pause"],
         ),
+        Image(
+            f"docker.io/library/python:{python.VERSION}-slim-{versions.debian_suite()}",
+            [scratch, shell, certificates, _python(interpreter, rootfs)],
+            command=["python3"],
+        ),
     ]
 
 
@@ -115,6 +121,44 @@ def _shell(rootfs: Path) -> Layer:
     return Layer(
         {"bin/busybox": busybox}, {f"bin/{name}": "busybox" for name in applets if name != "busybox"}
     )
+
+
+# What no program of a pod imports, and caches of another interpreter.
+_NOT_PACKED = ("__pycache__", "test", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter")
+
+
+def _python(interpreter: Path, rootfs: Path) -> Layer:
+    """The interpreter, its standard library, and the shared libraries that they load; names as in the public image."""
+    library = interpreter / python.LIBRARY
+    files = {
+        str(file.relative_to(interpreter)): file
+        for file in sorted(library.rglob("*"))
+        if file.is_file() and not set(file.relative_to(library).parts).intersection(_NOT_PACKED)
+    }
+    files[python.PROGRAM] = interpreter / python.PROGRAM
+    for path in _libraries(rootfs, [interpreter / python.PROGRAM, *library.glob("lib-dynload/*.so")]):
+        files[path.lstrip("/")] = inside(rootfs, path)
+    links = {f"usr/local/bin/{name}": f"/{python.PROGRAM}" for name in ("python3", "python")}
+    return Layer(files, links)
+
+
+def _libraries(rootfs: Path, programs: Sequence[Path]) -> list[str]:
+    """The loader of programs that are not in the machine image, and what it finds for them there."""
+    named = re.search(rb"/lib[\w/.-]*/ld-linux[\w.-]*", programs[0].read_bytes()[:4096])
+    if not named:
+        raise paths.ToolchainError(f"{programs[0]}: names no loader, so it is no program of this Debian")
+    loader = named[0].decode()
+    folder = f"{rootfs}/usr/lib/{_MULTIARCH}"
+    listed = [str(inside(rootfs, loader)), "--library-path", folder, "--list"]
+    found = {loader}
+    for program in programs:
+        printed = subprocess.run([*listed, str(program)], capture_output=True, text=True, check=True).stdout
+        for line in printed.splitlines():
+            words = line.split()
+            if "=>" in words and "not" in words:
+                raise paths.ToolchainError(f"{program}: needs {words[0]}, which the machine image lacks")
+            found |= {word.removeprefix(str(rootfs)) for word in words if word.startswith(folder)}
+    return sorted(found)
 
 
 def _certificates(rootfs: Path) -> Layer:
