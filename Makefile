@@ -3,12 +3,12 @@
 PYTHON := .venv/bin/python
 STACK ?= dev
 # In the environment, not in the commands' text: a branch's name is no shell command.
-export STACK BASE REPORT
+export STACK BASE REPORT GATEWAY
 # Some environments forbid Python to keep what it has compiled; every preview would then begin with half a second of that.
 export PYTHONDONTWRITEBYTECODE :=
 RUNS ?= 20
 BASELINE_RUNS ?= 5
-.PHONY: up down status check figures shell preview preview-live bench-preview bench-failover
+.PHONY: up down status check drain undrain figures shell preview preview-live bench-preview bench-failover
 .PHONY: test test-fast test-failover fuzz lint lint-workflows docs clean setup setup-dev
 
 up: setup
@@ -23,6 +23,13 @@ status: setup
 
 check: setup
 	@$(PYTHON) -m check --stack $(STACK) $(ARGS)
+
+# A gateway hands its traffic over before you work on it; without loss, and refused if nobody could take over.
+drain: setup
+	@$(PYTHON) -m check.drain "$$GATEWAY" --stack $(STACK) $(ARGS)
+
+undrain: setup
+	@$(PYTHON) -m check.drain "$$GATEWAY" --undo --stack $(STACK) $(ARGS)
 
 figures: setup-dev
 	$(PYTHON) -m tools lab
@@ -53,9 +60,9 @@ test-fast: setup-dev
 test: lint
 	$(PYTHON) -m tools engine
 	$(PYTHON) -m tools lab
-	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus tests/engine tests/lab
+	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus tests/engine tests/failover tests/lab
 
-# The route agent and the network-only lab, which no component uses yet: root, and a machine with nothing else to do.
+# The route agent, and every failure once on the network-only lab.
 test-failover: setup-dev
 	$(PYTHON) -m tools lab
 	$(PYTHON) -m pytest tests/failover

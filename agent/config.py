@@ -1,12 +1,15 @@
 """The agent's configuration: one JSON file that the program writes, and a key file beside it.
 
-Keys that this version does not know are ignored, so that a newer program may write for an older agent.
+Keys that this version does not know are ignored, so that a newer program may write for an older agent. The file may be
+the same on all machines of a region; then the pod's environment says which of them this is.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +20,10 @@ PATH = Path("/etc/tailspan/agent/config.json")
 PORT = 41642
 HTTP = "127.0.0.1:41643"
 SOCKET = "/run/tailscale/tailscaled.sock"
+# Kubernetes' downward API fills them in.
+NAME_VARIABLE, ADDRESS_VARIABLE = "TAILSPAN_NODE", "TAILSPAN_NODE_IP"
+# Which version of its pod this is: whoever replaces one asks for it.
+IDENTITY_VARIABLE = "TAILSPAN_IDENTITY"
 
 
 class ConfigError(ValueError):
@@ -67,11 +74,14 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """What only a gateway needs. `probes[i][j]`: where gateway j gets back what it sent through gateway i."""
+    """
+    What only a gateway needs. `probes[i][j]`: where gateway j gets back what it sent through gateway i. `targets`:
+    gateways elsewhere that are known without a tailnet; all others are found in it, so a new region changes no file.
+    """
 
     blocks: tuple[Block, ...]
     probes: tuple[tuple[IPv4Address, ...], ...]
-    targets: tuple[Target, ...]
+    targets: tuple[Target, ...] = ()
     socket: str = SOCKET
 
 
@@ -95,6 +105,7 @@ class AgentConfig:
     port: int = PORT
     http: str = HTTP
     ladder: Ladder | None = None
+    identity: str = ""
     timing: Timing = Timing()
 
     @property
@@ -108,11 +119,39 @@ def load(path: Path = PATH) -> AgentConfig:
     try:
         data = json.loads(path.read_text())
         key = bytes.fromhex(Path(data["key_file"]).read_text().strip())
-        return parse(data, key)
+        data = of_this_machine(data, os.environ)
+        return replace(parse(data, key), identity=os.environ.get(IDENTITY_VARIABLE, ""))
     except ConfigError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def of_this_machine(data: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """A region's file with what is this machine's own: name, address, and the range of its pods, which follows."""
+    name, address = environment.get(NAME_VARIABLE), environment.get(ADDRESS_VARIABLE)
+    if not name or not address:
+        return data
+    known = {gateway["name"]: gateway["address"] for gateway in data["gateways"]}
+    # A gateway's address is what the others expect of it, whatever the node says of itself.
+    address = known.get(name, address)
+    return data | {
+        "role": "gateway" if name in known else "node",
+        "name": name,
+        "node_ip": address,
+        "pods": str(_pods(IPv4Address(address), **data["node_pods"])),
+    }
+
+
+def _pods(address: IPv4Address, node_cidr: str, pod_cidr: str, length: int) -> IPv4Network:
+    """Part number N of the region's pod range, where N is the host number of the address (network/plan.py)."""
+    first, hosts = IPv4Network(pod_cidr).network_address, IPv4Network(node_cidr)
+    if address not in hosts:
+        raise ConfigError(
+            f"the node has the address {address}; write a --node-ip inside {hosts} for its kubelet"
+        )
+    host = int(address) - int(hosts.network_address)
+    return IPv4Network((int(first) + (host << (32 - length)), length))
 
 
 def parse(data: dict[str, Any], key: bytes) -> AgentConfig:
@@ -161,7 +200,7 @@ def _ladder(data: dict[str, Any]) -> Ladder:
         probes=tuple(tuple(IPv4Address(one) for one in row) for row in data["probes"]),
         targets=tuple(
             Target(name=item["name"], region=item["region"], address=IPv4Address(item["address"]))
-            for item in data["targets"]
+            for item in data.get("targets", ())
         ),
         socket=data.get("socket", SOCKET),
     )

@@ -25,6 +25,7 @@ from agent.tailscale import Tailscale
 VERIFY_SECONDS = 5.0
 # The longest that a stop waits for the partners, seconds; a pod has 30 by default.
 DRAIN_SECONDS = 20.0
+ANSWER_SECONDS = 0.3
 
 
 class GatewayAgent:
@@ -35,7 +36,7 @@ class GatewayAgent:
         self._clock = Clock(config.timing.beat)
         self._netlink = Netlink()
         self._paths = ProbePaths(self._netlink, config, ladder)
-        self._layout = Layout(ladder, len(config.gateways), config.index)
+        self._layout = Layout(ladder, len(config.gateways), config.index, config.supernets)
         self._tailscale = Tailscale(ladder.socket, self._layout)
         self._names = [gateway.name for gateway in config.gateways]
         self._numbers = {name: number for number, name in enumerate(self._names)}
@@ -43,6 +44,8 @@ class GatewayAgent:
         self._core: GatewayCore | None = None
         self._decision: Decision | None = None
         self._drain = False
+        # Which tailscaled was to be drained: the next one carries traffic.
+        self._drained_one = 0
         self._relieved: float | None = None
         self._device: int | None = None
         self._verify = float("-inf")
@@ -59,8 +62,11 @@ class GatewayAgent:
             self._late += late
             log("late", seconds=round(late, 2))
         now = self._clock.now()
+        if self._drain and self._tailscale.up and self._tailscale.connections != self._drained_one:
+            self.drain(False)
         self._ensure_paths(now)
         self._heartbeats.join_tailnet(self._tailscale.address(self._config.index))
+        self._prober.learn(self._tailscale.targets)
         self._prober.beat()
         self._heartbeats.greet(now, lambda name: self._tailscale.address(self._numbers[name]))
         if self._core is None:
@@ -120,6 +126,7 @@ class GatewayAgent:
             well=decision.well if decision else up,
             drain=self._drain,
             unfit=decision.unfit if decision else (),
+            trusted=tuple(self._names[number] for number in decision.fit) if decision else (),
         )
 
     def _seen(self, name: str) -> Partner:
@@ -156,6 +163,10 @@ class GatewayAgent:
 
     # What the outside asks.
 
+    @property
+    def identity(self) -> str:
+        return self._config.identity
+
     def healthy(self) -> bool:
         return self._clock.running()
 
@@ -169,19 +180,25 @@ class GatewayAgent:
             return False, f"not well: tailscaled {'up' if self._tailscale.up else 'down'}, {decision}"
         if not self._tailscale.heard_of:
             return False, "the other gateways have not heard of all its prefixes yet"
+        if decision.doubted:
+            return False, f"not trusted yet by {', '.join(decision.doubted)}, which waits until it forwards"
         return True, f"carries traffic; unfit partners: {', '.join(decision.unfit) or 'none'}"
 
     def drain(self, wanted: bool) -> None:
         if wanted != self._drain:
             log("drain" if wanted else "undrain")
         self._drain, self._relieved = wanted, None
+        self._drained_one = self._tailscale.connections
 
     def drained(self) -> tuple[bool, str]:
         """May this gateway stop without loss?"""
         if not self._drain:
             return False, "no drain was asked for"
-        fit = self._decision.fit if self._decision else ()
+        decision = self._decision
+        fit = decision.fit if decision else ()
         others = [self._names[number] for number in fit if number != self._config.index]
+        if not others and decision and decision.returning:
+            return False, f"waits for {', '.join(decision.returning)} to carry traffic again"
         if not others:
             return True, "no partner is fit: nobody could take over"
         if self._relieved is None:
@@ -192,15 +209,21 @@ class GatewayAgent:
             "relieved" if left <= 0 else f"relieved, waits {left:.1f} s for others to hear of it",
         )
 
-    async def stop(self) -> None:
-        """Drain, beat on until the partners receive everything, then end. What tailscaled advertises stays."""
+    async def hand_over(self) -> str:
+        """Drain and wait until the partners receive everything, but not for ever; returns what came of it."""
         self.drain(True)
         until = self._clock.now() + DRAIN_SECONDS
         # Nobody can have taken over before the partners have heard of the drain.
         await asyncio.sleep(self._config.timing.silence)
         while not self.drained()[0] and self._clock.now() < until:
             await asyncio.sleep(self._config.timing.beat)
-        log("stopped", drained=self.drained()[1])
+        return self.drained()[1]
+
+    async def stop(self) -> None:
+        """Hand over, beating on, then end. What tailscaled advertises stays."""
+        log("stopped", drained=await self.hand_over())
+        # Whoever asked for the same may still wait for the answer.
+        await asyncio.sleep(ANSWER_SECONDS)
         for task in self._tasks:
             task.cancel()
 

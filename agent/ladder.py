@@ -23,7 +23,7 @@ MAX_GATEWAYS = 4
 LONGEST_PREFIX = 32
 TILE_BITS = 4
 # So many node tiles each gateway advertises at most; further nodes are shared by the 16 parts.
-MOST_NODE_TILES = 64
+MOST_NODE_TILES = 32
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,10 @@ class NodeAgent:
     def _seal(self, message: wire.Message) -> bytes:
         return wire.seal(message, self._config.region, self._config.key)
 
+    @property
+    def identity(self) -> str:
+        return self._config.identity
+
     def healthy(self) -> bool:
         return self._clock.running()
 
@@ -121,6 +125,9 @@ class NodeAgent:
 
     def drained(self) -> tuple[bool, str]:
         return True, "a node carries nobody else's traffic"
+
+    async def hand_over(self) -> str:
+        return self.drained()[1]
 
     async def stop(self) -> None:
         self._port.close()

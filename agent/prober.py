@@ -10,7 +10,7 @@ import hmac
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
 
 from agent.config import AgentConfig, Ladder, Target
@@ -48,12 +48,31 @@ class Prober:
         }
         self._direct = UdpPort(self._home, DIRECT_PORT, self._receive)
         self._reflector = UdpPort(self._home, port, self._reflect)
-        # Not every region shall burden the same targets: each begins elsewhere in the list.
-        start = zlib.crc32(config.region.encode()) % max(1, len(ladder.targets))
-        self._targets = [*range(start, len(ladder.targets)), *range(start)]
+        # Numbers stand in probes, so nothing is taken out of `_known`; `_targets` has the numbers of those that count.
+        self._known: list[Target] = []
+        self._found: frozenset[Target] = frozenset()
+        self._targets: list[int] = []
         self._fast: dict[int, float] = {}
         self._slow_turn = 0
         self._answered: dict[tuple[int, int], tuple[int, float]] = {}
+        self.learn(ladder.targets)
+
+    def learn(self, targets: Iterable[Target]) -> None:
+        """
+        From now on these are the gateways elsewhere, and those of the configuration. Not every region shall burden the
+        same ones: each begins elsewhere in the list.
+        """
+        found = frozenset((*self._ladder.targets, *targets))
+        if found == self._found:
+            return
+        self._found = found
+        wanted = sorted(found, key=lambda target: int(target.address))
+        self._known += [target for target in wanted if target not in self._known]
+        numbers = [self._known.index(target) for target in wanted]
+        start = zlib.crc32(self._config.region.encode()) % max(1, len(numbers))
+        self._targets = [*numbers[start:], *numbers[:start]]
+        for number in self._fast.keys() - set(numbers):
+            del self._fast[number]
 
     def close(self) -> None:
         for port in (*self._ports.values(), self._direct, self._reflector):
@@ -94,7 +113,7 @@ class Prober:
                 self._send(path, target)
 
     def _name(self, target: int) -> str:
-        return self._ladder.targets[target].name
+        return self._known[target].name
 
     def _slow(self, now: float) -> list[int]:
         """The targets whose turn it is: each once in SLOW_SECONDS."""
@@ -122,7 +141,7 @@ class Prober:
         return sorted(targets, key=lambda target: self._target(target).region in used)
 
     def _target(self, target: int) -> Target:
-        return self._ladder.targets[target]
+        return self._known[target]
 
     def _heard(self, target: int) -> float:
         return self._answered.get((DIRECT, target), (0, float("-inf")))[1]

@@ -1,4 +1,4 @@
-"""The agent's HTTP side: /healthz, /readyz, /metrics, and the drain that `agent drain` asks for."""
+"""The agent's HTTP side: /healthz, /readyz, /identity, /metrics, and the drain that `agent drain` asks for."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ Metrics = Mapping[str, float]
 class Agent(Protocol):
     """What can be asked of a running agent."""
 
+    @property
+    def identity(self) -> str: ...
     def healthy(self) -> bool: ...
     def ready(self) -> tuple[bool, str]: ...
     def metrics(self) -> Metrics: ...
     def drain(self, wanted: bool) -> None: ...
+    async def hand_over(self) -> str: ...
     def drained(self) -> tuple[bool, str]: ...
 
 
@@ -36,7 +39,7 @@ async def serve(agent: Agent, listen: str) -> asyncio.Server:
             line = await asyncio.wait_for(reader.readline(), _READ_SECONDS)
             while await asyncio.wait_for(reader.readline(), _READ_SECONDS) not in (b"\r\n", b"\n", b""):
                 pass
-            status, text = answer(agent, line)
+            status, text = await _waited(agent, line) or answer(agent, line)
             head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain; version=0.0.4\r\n"
             writer.write(
                 f"{head}Content-Length: {len(text.encode())}\r\nConnection: close\r\n\r\n{text}".encode()
@@ -48,6 +51,16 @@ async def serve(agent: Agent, listen: str) -> asyncio.Server:
             writer.close()
 
     return await asyncio.start_server(client, host, int(port))
+
+
+async def _waited(agent: Agent, line: bytes) -> tuple[int, str] | None:
+    """
+    What takes its time: a drain, answered when it is done. By GET, because it is a pod's `preStop` and the kubelet can
+    ask no other way without a shell; nobody but this machine is listened to.
+    """
+    if line.split()[:2] != [b"GET", b"/hand-over"]:
+        return None
+    return 200, await agent.hand_over() + "\n"
 
 
 def answer(agent: Agent, line: bytes) -> tuple[int, str]:
@@ -64,6 +77,7 @@ def answer(agent: Agent, line: bytes) -> tuple[int, str]:
     views: dict[str, Callable[[], tuple[bool, str]]] = {
         "/healthz": lambda: (agent.healthy(), "alive" if agent.healthy() else "the loop stands still"),
         "/readyz": agent.ready,
+        "/identity": lambda: (True, agent.identity),
         "/drain": agent.drained,
         "/metrics": lambda: (True, _text(agent.metrics())),
     }

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 
+from agent.config import Target
 from agent.core.claims import SETTLE_SECONDS, Order
 from agent.core.layout import Layout
 from agent.localapi import HOST, Device, LocalApi, Tailnet
@@ -41,6 +42,10 @@ class Tailscale:
         self._rungs: list[dict[Order, int]] = []
         # The last known one of each gateway: a dead partner's is needed to hear that it is back.
         self._addresses: dict[int, str] = {}
+        # Gateways of other regions, as they are in the tailnet now.
+        self.targets: frozenset[Target] = frozenset()
+        # How often tailscaled was found anew: it has been restarted.
+        self.connections = 0
         self.busy = False
         self.patches = self.failures = 0
         self._changed = float("-inf")
@@ -72,9 +77,11 @@ class Tailscale:
     def _read(self, state: Tailnet) -> None:
         found: list[dict[Order, int]] = [{} for _ in self._layout.probe_blocks]
         addresses: dict[int, str] = {}
+        targets: set[Target] = set()
         for device in (state.me, *state.peers):
             number = self._number(device, state)
             if number is None:
+                targets.update(self._layout.elsewhere(device.routes))
                 continue
             if device.addresses:
                 addresses[number] = device.addresses[0]
@@ -82,7 +89,7 @@ class Tailscale:
                 found[number] = self._layout.rungs(device.routes)
                 for prefix in device.routes:
                     self._layout.populate(prefix, time.monotonic(), heard=False)
-        self.state, self._rungs = state, found
+        self.state, self._rungs, self.targets = state, found, frozenset(targets)
         self._addresses |= addresses
 
     def _number(self, device: Device, state: Tailnet) -> int | None:
@@ -120,6 +127,7 @@ class Tailscale:
                     writer.write(request)
                     await writer.drain()
                     self._connected = True
+                    self.connections += 1
                     self._set = None
                     self._news.set()
                     self._wake.set()

@@ -57,7 +57,8 @@ class Beat(Message):
     """
     From a gateway, many times a second. `up`: tailscaled runs and is connected. `lan`: somebody of the region hears
     me. `far`: another region answers me. `well`: send me traffic. `unfit`: partners through which nothing comes
-    back to me though the same target answers me directly.
+    back to me though the same target answers me directly. `trusted`: the region's gateways that shall carry traffic,
+    as I see it; empty from an agent that does not say.
     """
 
     KIND = "beat"
@@ -68,6 +69,7 @@ class Beat(Message):
     well: bool = True
     drain: bool = False
     unfit: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

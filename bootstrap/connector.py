@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from bootstrap.gateway import CA_DIRECTORY, NAMESPACE, Tailnet, as_env, container, environment, pod_settings
+from bootstrap import agent
+from bootstrap.gateway import (
+    CA_DIRECTORY,
+    NAMESPACE,
+    Tailnet,
+    as_env,
+    container,
+    environment,
+    pod_settings,
+    socket_mount,
+    socket_volume,
+)
 from bootstrap.images import Images
-from network.plan import NodePlan, RegionPlan
+from network.plan import NetworkPlan, NodePlan, RegionPlan
 
 KEY_DIRECTORY = "/etc/tailspan/connector"
 STATE_DIRECTORY = "/var/lib/tailspan/tailscale"
@@ -21,14 +32,14 @@ def has_connector(node: NodePlan, region: RegionPlan) -> bool:
 
 
 def connector_pod(
-    node: NodePlan, tag: str, hostname: str, tailnet: Tailnet, images: Images
+    node: NodePlan, region: RegionPlan, plan: NetworkPlan, hostname: str, tailnet: Tailnet, images: Images
 ) -> dict[str, Any]:
     """
     The pod's manifest for /etc/kubernetes/manifests. State is on the host and TS_KUBE_SECRET is empty: once the
     kubelet has seen Services it sets KUBERNETES_SERVICE_HOST in every restarted container, and containerboot would
-    then wait for the API server that it is meant to provide.
+    then wait for the API server that it is meant to provide. On a gateway the route agent is beside it.
     """
-    values = environment(tailnet, tag) | {
+    values = environment(tailnet, region.tag) | {
         "TS_AUTHKEY": f"file:{KEY_DIRECTORY}/authkey",
         "TS_HOSTNAME": hostname,
         "TS_KUBE_SECRET": "",
@@ -41,7 +52,7 @@ def connector_pod(
         {"name": "ca", "mountPath": CA_DIRECTORY, "readOnly": True},
     ]
     directories = {"state": STATE_DIRECTORY, "key": KEY_DIRECTORY, "ca": CA_DIRECTORY}
-    return {
+    pod: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
@@ -52,13 +63,27 @@ def connector_pod(
         "spec": pod_settings()
         | {
             "restartPolicy": "Always",
-            "containers": [container(images, as_env(values), mounts)],
+            "containers": [container(images, as_env(values), mounts, hands_over=agent.has_agent(region))],
             "volumes": [
-                {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
-                for name, path in directories.items()
+                *(
+                    {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
+                    for name, path in directories.items()
+                ),
+                socket_volume(),
             ],
         },
     }
+    return _with_agent(pod, node, region, plan, images) if agent.has_agent(region) else pod
+
+
+def _with_agent(
+    pod: dict[str, Any], node: NodePlan, region: RegionPlan, plan: NetworkPlan, images: Images
+) -> dict[str, Any]:
+    env = agent.machine_env(node.name, str(node.node_ip))
+    beside = agent.agent_container(images, env, [*agent.mounts(), socket_mount()], gateway=True)
+    pod["spec"]["containers"].append(beside)
+    pod["spec"]["volumes"] += agent.volumes()
+    return agent.identified(pod, agent.region_config(region, plan))
 
 
 def routes(node: NodePlan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from bootstrap.images import Images
@@ -13,6 +14,13 @@ TAILSCALE_PORT = 41641
 # containerboot's health endpoint. On hostNetwork its default of [::]:9002 would be open on every interface.
 HEALTH_ADDRESS = "127.0.0.1:9002"
 CA_DIRECTORY = "/etc/tailspan/ca"
+# tailscaled's LocalAPI; the route agent beside it writes what is advertised.
+SOCKET = "/run/tailscale/tailscaled.sock"
+AGENT_HTTP_PORT = 41643
+# Of these a gateway hands over in at most 20 (agent/gateway_agent.py, DRAIN_SECONDS); the rest is containerboot's.
+GRACE_SECONDS = 30
+# A gateway that is back has to stay ready for so long before the next one is touched: its partners' hold is 2 s.
+STEADY_SECONDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,7 @@ def environment(tailnet: Tailnet, tag: str) -> dict[str, str]:
         "PORT": str(TAILSCALE_PORT),
         "TS_ENABLE_HEALTH_CHECK": "true",
         "TS_LOCAL_ADDR_PORT": HEALTH_ADDRESS,
+        "TS_SOCKET": SOCKET,
         "TS_EXPERIMENTAL_ENABLE_FORWARDING_OPTIMIZATIONS": "true",
         # Only with TS_SERVE_CONFIG is it of use; on a gateway it can end containerboot (tailscale/tailscale#20958).
         "TS_EXPERIMENTAL_SERVICE_AUTO_ADVERTISEMENT": "false",
@@ -68,7 +77,7 @@ def pod_settings() -> dict[str, Any]:
         "hostNetwork": True,
         "dnsPolicy": "Default",
         "priorityClassName": "system-node-critical",
-        "terminationGracePeriodSeconds": 10,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
         "tolerations": [{"operator": "Exists"}],
     }
 
@@ -81,9 +90,21 @@ _WAIT_FOR_PREDECESSOR = (
 
 
 def container(
-    images: Images, env: list[dict[str, Any]], mounts: list[dict[str, Any]], *, prepare: str = ":"
+    images: Images,
+    env: list[dict[str, Any]],
+    mounts: list[dict[str, Any]],
+    *,
+    prepare: str = ":",
+    hands_over: bool = False,
 ) -> dict[str, Any]:
-    """The container itself; `env`, `mounts` and what the shell does to `prepare` the environment differ."""
+    """
+    The container itself; `env`, `mounts` and what the shell does to `prepare` the environment differ. `hands_over`: a
+    route agent is beside it.
+    """
+    # The kubelet stops all containers of a pod at once, and asks for this before. The agent answers when the partners
+    # receive everything; one that does not answer has nothing to hand over.
+    ask = {"host": "127.0.0.1", "port": AGENT_HTTP_PORT, "path": "/hand-over"}
+    lifecycle = {"preStop": {"httpGet": ask}}
     return {
         "command": [
             "/bin/sh",
@@ -95,8 +116,17 @@ def container(
         "imagePullPolicy": "IfNotPresent",
         "securityContext": {"privileged": True},
         "env": env,
-        "volumeMounts": mounts,
+        "volumeMounts": [*mounts, socket_mount()],
+        **({"lifecycle": lifecycle} if hands_over else {}),
     }
+
+
+def socket_mount() -> dict[str, Any]:
+    return {"name": "socket", "mountPath": str(PurePosixPath(SOCKET).parent)}
+
+
+def socket_volume() -> dict[str, Any]:
+    return {"name": "socket", "emptyDir": {}}
 
 
 def as_env(values: dict[str, str]) -> list[dict[str, Any]]:

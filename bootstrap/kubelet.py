@@ -127,6 +127,7 @@ net.ipv4.conf.default.rp_filter=2
 net.ipv4.conf.all.send_redirects=0
 net.ipv4.conf.default.send_redirects=0
 net.bridge.bridge-nf-call-iptables=1
+net.ipv4.fib_multipath_hash_policy=1
 """
 
 MODULES = "overlay\nbr_netfilter\ntun\nvxlan\n"

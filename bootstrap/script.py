@@ -7,11 +7,13 @@ every process of the machine.
 from __future__ import annotations
 
 import shlex
+from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from bootstrap import agent
 from bootstrap.cni import plain_conflist
 from bootstrap.connector import KEY_DIRECTORY, connector_pod
 from bootstrap.gateway import CA_DIRECTORY, Tailnet
@@ -81,11 +83,34 @@ class _Script:
         manifest = key = ""
         if connector:
             pod = connector_pod(
-                self.node, self.region.tag, connector.hostname, self.cluster.tailnet, self.cluster.images
+                self.node,
+                self.region,
+                self.cluster.plan,
+                connector.hostname,
+                self.cluster.tailnet,
+                self.cluster.images,
             )
             manifest = _put(CONNECTOR_MANIFEST, yaml.safe_dump(pod, sort_keys=True), "0600")
             key = _put(f"{KEY_DIRECTORY}/authkey", connector.key, "0600")
         self.functions += [_function("connector_manifest", manifest), _function("connector_key", key)]
+
+    def agent(self, key: str | None) -> None:
+        """
+        The route agent's files, and the static pod of a machine that is no gateway. The program is binary: it travels
+        as text.
+        """
+        pod = ""
+        if key:
+            plan, images = self.cluster.plan, self.cluster.images
+            self.files += [
+                _put(agent.CONFIG, agent.config_file(agent.region_config(self.region, plan))),
+                _put(agent.KEY, key, "0600"),
+                _put(agent.PROGRAM, b64encode(agent.zipapp()).decode(), encoded=True),
+            ]
+            if self.node.role != "gateway":
+                manifest = agent.agent_pod(self.node, self.region, plan, images)
+                pod = _put(agent.MANIFEST, yaml.safe_dump(manifest, sort_keys=True), "0600")
+        self.functions.append(_function("agent_manifest", pod))
 
     def render(self, role_file: str, binaries: str) -> str:
         values = {
@@ -113,11 +138,19 @@ class _Script:
         )
 
 
-def _put(path: str, content: str, mode: str = "0644", *, fill_in: bool = False) -> str:
+def _put(path: str, content: str, mode: str = "0644", *, fill_in: bool = False, encoded: bool = False) -> str:
     if _END in content:
         raise ValueError(f"{path}: the content holds the line {_END}, which ends it")
     text = content if content.endswith("\n") else content + "\n"
-    filler = "fill_in" if fill_in else "fill_node" if any(blank in text for blank in BLANKS) else ""
+    filler = (
+        "base64 -d"
+        if encoded
+        else "fill_in"
+        if fill_in
+        else "fill_node"
+        if any(blank in text for blank in BLANKS)
+        else ""
+    )
     if filler:
         # Not a pipe: what `put` remembers as changed would be lost in a subshell.
         return f"put {mode} {path} < <({filler} <<'{_END}'\n{text}{_END}\n)\n"
@@ -169,17 +202,27 @@ def control_plane_script(
     )
     script.put("/etc/tailspan/kubeadm.yaml", config)
     script.connector(connector)
+    script.agent(None)
     return script.render("control-plane.sh", "kubelet kubeadm kubectl")
 
 
 def node_script(
-    cluster: Cluster, region: RegionPlan, node: NodePlan, join: Join, connector: Connector | None = None
+    cluster: Cluster,
+    region: RegionPlan,
+    node: NodePlan,
+    join: Join,
+    connector: Connector | None = None,
+    agent_key: str | None = None,
 ) -> str:
-    """The script of any other machine; with `connector` it brings its own way to the API server."""
+    """
+    The script of any other machine; with `connector` it brings its own way to the API server. `agent_key`: the region's
+    key, a secret, where the machine runs a route agent of its own; a cloud region has a DaemonSet for that.
+    """
     script = _Script(cluster, region, node)
     _common(script)
     script.put("/etc/kubernetes/pki/ca.crt", join.ca)
     script.connector(connector)
+    script.agent(agent_key)
     kubeconfig = bootstrap_kubeconfig(cluster.endpoint, join.token)
     script.functions.append(
         _function("bootstrap_kubeconfig", _put("/etc/kubernetes/bootstrap-kubelet.conf", kubeconfig, "0600"))

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from rich.console import Console
 
-from check import nodes, probes, report, stack, traffic, transfers
+from check import access, nodes, probes, report, traffic, transfers
 from check.cluster import Cluster, Pod, explain
 from check.links import SHOWN_WITHIN, Gateway, await_gateways, check_links
 from check.manifests import IMAGE
@@ -117,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(stderr=options.json)
     start = time.monotonic()
     try:
-        planned = stack.parse(_outputs(options), _read(options.kubeconfig))
+        planned = access.planned(options)
         cluster = Cluster(planned.kubeconfig)
         with console.status("asking the cluster"), ThreadPoolExecutor(WORKERS) as pool:
             checkup = Checkup(cluster, planned, pool)
@@ -145,45 +141,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="check", description="Proves a running cluster from outside.")
     parser.add_argument("--json", action="store_true", help="findings as JSON on stdout")
-    parser.add_argument("--kubeconfig", metavar="FILE", help="instead of the one in the outputs")
-    parser.add_argument("--outputs", metavar="FILE", help="`pulumi stack output --json --show-secrets`")
-    parser.add_argument("--stack", default="dev", help="whose outputs to read where no file is given (dev)")
+    access.add_options(parser)
     parser.add_argument("--image", default=IMAGE, help="agnhost from a registry of your own")
     parser.add_argument("--keep", action="store_true", help="leave the probes in the cluster")
     return parser.parse_args(arguments)
-
-
-def _outputs(options: argparse.Namespace) -> dict[str, Any]:
-    if options.outputs:
-        return stack.read(options.outputs)
-    # The lab's stack is asked through the lab; the import is made here: everywhere else there is no lab.
-    try:
-        found: dict[str, Any] = importlib.import_module("lab.engine").outputs(options.stack)
-    except Exception as error:
-        reason = str(error).strip().splitlines()
-        raise CheckError(
-            f"stack {options.stack}: its outputs cannot be read: {(reason or ['?'])[-1]}"
-        ) from error
-    if found:
-        return found
-    command = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", options.stack]
-    try:
-        printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-        return dict(json.loads(printed))
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        raise CheckError(
-            f"stack {options.stack}: no outputs found; run `make up`, or give --outputs FILE"
-        ) from None
-
-
-def _read(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError as error:
-        raise CheckError(f"--kubeconfig {path}: {error.strerror}") from None
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -17,7 +17,7 @@ from check.stack import Node, Stack
 LINKS = "gateway links direct"
 NAMESPACE, CONTAINER = "tailscale", "tailscale"
 APPS = ("subnet-router", "apiserver-connector")
-SOCKET = "/tmp/tailscaled.sock"
+SOCKET = "/run/tailscale/tailscaled.sock"
 MARK = "=== status"
 # A static pod that ran before its namespace was there shows in the API when its kubelet looks again, after 90 s at most
 # (kubelet: syncFrequency of a minute, with jitter).

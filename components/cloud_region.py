@@ -22,6 +22,7 @@ from components.dns import ClusterDns, region_dns
 from components.node_group import NodeGroup, NodeGroupArgs
 from components.nodes import NodeFactory, connector_of, run_script
 from components.region import RegionArgs, machine_firewalls, region_inputs
+from components.route_agent import AgentFiles, RouteAgent, RouteAgentArgs, agent_key
 from components.secrets import secret
 from components.subnet_router import SubnetRouter, SubnetRouterArgs
 from network.plan import NodePlan
@@ -54,7 +55,7 @@ class CloudRegion(pulumi.ComponentResource):
             "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
         )
         # With mode: per-node every machine is its own way out, there are no gateways to wait for.
-        ways = joins if args.plan.mode == "per-node" else [self._gateways([*joins, namespace])]
+        ways = joins if args.plan.mode == "per-node" else self._gateways([*joins, namespace])
         dns = ClusterDns("dns", args.cluster.plan, self.cluster.provider, self._child)
         region_dns(
             args.plan, args.cluster.images, self.cluster.provider, parent=self, after=[dns, *joins, *groups]
@@ -108,20 +109,36 @@ class CloudRegion(pulumi.ComponentResource):
             ready=node_admission(provider, self),
         )
 
-    def _gateways(self, after: Sequence[pulumi.Resource]) -> SubnetRouter:
+    def _gateways(self, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+        """The gateways, and then the agents that choose among them."""
         args = self._args
-        return SubnetRouter(
+        agent = RouteAgentArgs(
+            region=args.plan,
+            plan=args.cluster.plan,
+            images=args.cluster.images,
+            key=secret(self.cluster.seed.apply(lambda seed: agent_key(seed, args.plan.name))),
+        )
+        options = pulumi.ResourceOptions(parent=self, providers=[self.cluster.provider], depends_on=after)
+        files = AgentFiles(f"{self._name}-gateway-agent", agent, GATEWAY_NAMESPACE, options)
+        router = SubnetRouter(
             f"{self._name}-subnet-router",
             SubnetRouterArgs(
                 region=args.plan,
+                agent=files,
                 images=args.cluster.images,
                 tailnet=args.tailnet,
                 keys={node.name: args.tailnet.key(node, args.plan.tag, self) for node in args.plan.gateways},
                 namespace=GATEWAY_NAMESPACE,
                 api_service=str(args.cluster.plan.service_cidr[1]),
             ),
-            pulumi.ResourceOptions(parent=self, providers=[self.cluster.provider], depends_on=after),
+            pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[files])),
         )
+        nodes = RouteAgent(
+            f"{self._name}-route-agent",
+            agent,
+            pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[router])),
+        )
+        return [router, nodes]
 
     def _join_nodes(self, machines: dict[str, Machine]) -> list[pulumi.Resource]:
         args = self._args

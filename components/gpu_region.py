@@ -39,10 +39,13 @@ class GpuProviderRegion(pulumi.ComponentResource):
             cluster=args.cluster, access=args.access_to, tailnet=args.tailnet, region=args.plan, parent=self
         )
         joins: list[pulumi.Resource] = []
+        # One after the other: a gateway's script ends when it forwards, and before that no other one is touched.
+        former: list[pulumi.Resource] = []
         for node in args.plan.devices:
             machine = place.machine(node, child)
-            script = factory.bootstrap(machine, node)
+            script = factory.bootstrap(machine, node, after=former)
             joins.append(factory.join(machine, node, after=[script, *args.after]))
+            former = [script] if node.role == "gateway" else []
         devices = list(joins)
         for node in (node for node in args.plan.nodes if not node.device):
             machine = place.machine(node, child)

@@ -13,8 +13,14 @@ import pulumi
 
 # Object of an API group's version: the same token, inputs and state as the SDK's class of that name.
 _CORE, _APPS, _RBAC = "core/v1", "apps/v1", "rbac.authorization.k8s.io/v1"
+_POLICY = "policy/v1"
 # Python's spelling of the properties that the engine spells differently.
-_NAMES = {"string_data": "stringData", "role_ref": "roleRef", "api_version": "apiVersion"}
+_NAMES = {
+    "string_data": "stringData",
+    "binary_data": "binaryData",
+    "role_ref": "roleRef",
+    "api_version": "apiVersion",
+}
 
 
 class KubernetesObject(pulumi.CustomResource):
@@ -92,3 +98,7 @@ class Role(KubernetesObject):
 
 class RoleBinding(KubernetesObject):
     group = _RBAC
+
+
+class PodDisruptionBudget(KubernetesObject):
+    group = _POLICY

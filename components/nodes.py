@@ -10,12 +10,14 @@ from typing import Any
 
 import pulumi
 
+from bootstrap.agent import has_agent
 from bootstrap.cni import CNI_LABEL
 from bootstrap.connector import has_connector
 from bootstrap.script import Cluster, Connector, Join, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
 from components.command import LocalCommand, RemoteCommand
+from components.route_agent import agent_key
 from components.tailnet import Tailnet, hostnames
 from network.plan import NodePlan, RegionPlan
 from providers.base import Machine
@@ -74,7 +76,9 @@ class NodeFactory:
         self._admission = pulumi.Output.all(access.ca, access.seed)
         self._operator = pulumi.Output.all(access.kubeconfig, access.seed, tailnet.api())
 
-    def bootstrap(self, machine: Machine, node: NodePlan) -> RemoteCommand:
+    def bootstrap(
+        self, machine: Machine, node: NodePlan, after: Sequence[pulumi.Resource] = ()
+    ) -> RemoteCommand:
         """Send the machine its script."""
         if has_connector(node, self._region):
             connector = connector_of(node, self._region, self._tailnet, self._parent)
@@ -82,11 +86,14 @@ class NodeFactory:
             script = known.apply(lambda values: self._script(node, *values))
         else:
             script = self._admission.apply(lambda values: self._script(node, values[0], values[1]))
-        return run_script(machine, script, self._parent)
+        return run_script(machine, script, self._parent, after=after)
 
     def _script(self, node: NodePlan, ca: str, seed: str, connector: Connector | None = None) -> str:
-        join = Join(ca=ca, token=bootstrap_token(seed, node))
-        return node_script(self._cluster, self._region, node, join, connector)
+        region, join = self._region, Join(ca=ca, token=bootstrap_token(seed, node))
+        # In the cloud region the agents are DaemonSets.
+        own_agent = has_agent(region) and region.kind == "gpu"
+        key = agent_key(seed, region.name) if own_agent else None
+        return node_script(self._cluster, region, node, join, connector, key)
 
     def join(self, machine: Machine, node: NodePlan, *, after: Sequence[pulumi.Resource]) -> LocalCommand:
         """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain and forget it."""
@@ -145,7 +152,12 @@ def declared_node(node: NodePlan, region: RegionPlan, provider_id: str) -> dict[
 
 
 def run_script(
-    machine: Machine, script: pulumi.Output[str], parent: pulumi.Resource, *, protect: bool = False
+    machine: Machine,
+    script: pulumi.Output[str],
+    parent: pulumi.Resource,
+    *,
+    protect: bool = False,
+    after: Sequence[pulumi.Resource] = (),
 ) -> RemoteCommand:
     """
     Run a node script as root. `update` is explicit, so a changed login or a rotated key runs the script again and
@@ -162,7 +174,7 @@ def run_script(
             parent=parent,
             additional_secret_outputs=["stdout"],
             deleted_with=machine.resource,
-            depends_on=[machine.resource] if machine.resource else None,
+            depends_on=[*([machine.resource] if machine.resource else []), *after],
             protect=protect,
         ),
     )

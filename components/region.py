@@ -67,7 +67,9 @@ def _connectors(args: RegionArgs) -> dict[str, Any]:
     """
     region, cluster = args.plan, args.cluster
     pods = {
-        node.name: connector_pod(node, region.tag, hostnames(node)[-1], cluster.tailnet, cluster.images)
+        node.name: connector_pod(
+            node, region, cluster.plan, hostnames(node)[-1], cluster.tailnet, cluster.images
+        )
         for node in region.devices
         if has_connector(node, region)
     }

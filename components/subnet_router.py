@@ -9,10 +9,22 @@ from typing import Any
 
 import pulumi
 
+from bootstrap.agent import agent_container, downward_env, identified
+from bootstrap.agent import mounts as agent_mounts
 from bootstrap.connector import routes
-from bootstrap.gateway import CA_DIRECTORY, as_env, container, environment, pod_settings
+from bootstrap.gateway import (
+    CA_DIRECTORY,
+    STEADY_SECONDS,
+    as_env,
+    container,
+    environment,
+    pod_settings,
+    socket_mount,
+    socket_volume,
+)
 from bootstrap.images import Images
 from components import kube
+from components.route_agent import AgentFiles, agent_volumes
 from components.tailnet import Tailnet
 from network.plan import RegionPlan
 
@@ -25,6 +37,7 @@ class SubnetRouterArgs:
     """A cloud region's gateways; `keys` by node name, and the namespace that the pods live in."""
 
     region: RegionPlan
+    agent: AgentFiles
     images: Images
     tailnet: Tailnet
     keys: dict[str, pulumi.Output[str]]
@@ -36,7 +49,7 @@ class SubnetRouterArgs:
 
 class SubnetRouter(pulumi.ComponentResource):
     """
-    Tailscale on every gateway node of the region, each with routes, key and state of its own.
+    Tailscale and the route agent on every gateway node of the region, each with routes, key and state of its own.
 
     A kubelet can label its own node, so the pods are selected by labels that only the operator can set; their
     Role names every Secret, so that the pod of one host cannot read what is not meant for this DaemonSet.
@@ -61,7 +74,19 @@ class SubnetRouter(pulumi.ComponentResource):
             spec=self._spec(config),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*secrets, *account, config_map]),
         )
+        self._budget(name, child)
         self.register_outputs({})
+
+    def _budget(self, name: str, opts: pulumi.ResourceOptions) -> None:
+        """One gateway may be evicted while all others stand; a DaemonSet has no scale, so they are counted here."""
+        count = len(self._args.region.gateways)
+        if count > 1:
+            kube.PodDisruptionBudget(
+                f"{name}-budget",
+                metadata=self._metadata(NAME),
+                spec={"minAvailable": count - 1, "selector": {"matchLabels": {"app": NAME}}},
+                opts=opts,
+            )
 
     def _metadata(self, name: str) -> dict[str, Any]:
         return {"name": name, "namespace": self._args.namespace, "labels": {"app": NAME}}
@@ -115,13 +140,17 @@ class SubnetRouter(pulumi.ComponentResource):
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
         return {
             "selector": {"matchLabels": {"app": NAME}},
-            # One at a time: the other gateway carries the region meanwhile.
+            # One at a time: the others carry the region meanwhile. Ready is who forwards, as its partners find.
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
-            "template": {
-                "metadata": {"labels": {"app": NAME}, "annotations": {"tailspan.dev/config": digest}},
-                "spec": self._pod(region),
-            },
+            "minReadySeconds": STEADY_SECONDS,
+            "template": self._template(region, digest),
         }
+
+    def _template(self, region: RegionPlan, digest: str) -> dict[str, Any]:
+        pod = {"metadata": {"labels": {"app": NAME}}, "spec": self._pod(region)}
+        template = identified(pod, self._args.agent.config)
+        template["metadata"]["annotations"]["tailspan.dev/config"] = digest
+        return template
 
     def _pod(self, region: RegionPlan) -> dict[str, Any]:
         gateways = self._args.tailnet.gateways
@@ -154,6 +183,10 @@ class SubnetRouter(pulumi.ComponentResource):
             mounts,
             # Every gateway advertises prefixes of its own, and a DaemonSet has one environment for all.
             prepare='export TS_ROUTES="$(cat "/etc/tailspan/config/$NODE_NAME")"',
+            hands_over=True,
+        )
+        beside = agent_container(
+            self._args.images, downward_env(), [*agent_mounts(), socket_mount()], gateway=True
         )
         box["readinessProbe"] = {
             "httpGet": {"host": "127.0.0.1", "path": "/healthz", "port": 9002},
@@ -168,6 +201,6 @@ class SubnetRouter(pulumi.ComponentResource):
                 "node-restriction.kubernetes.io/tailspan-region": region.name,
                 "node-restriction.kubernetes.io/tailspan-role": "gateway",
             },
-            "containers": [box],
-            "volumes": volumes,
+            "containers": [box, beside],
+            "volumes": [*volumes, socket_volume(), *agent_volumes()],
         }

@@ -1,36 +1,88 @@
-"""Who advertises what: every gateway of a region covers the same block by prefixes of a length of its own.
+"""Who advertises what: the ladder of a region's blocks, which the plan checks and counts.
 
-The control server makes one gateway the owner ("primary") of a prefix, and WireGuard drops packets whose
-source lies in no prefix of the sender. Equal prefixes would leave all gateways but one unable to send;
-distinct covering ones make each of them a legitimate sender. The longest prefix wins, so the last gateway
-of a ladder receives.
+Every gateway covers the region by prefixes of a length of its own, shares what comes in by tiles, and takes over by
+longer ones. The ladder itself is agent/ladder.py: the route agent runs the same functions on the gateways.
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
-from agent.ladder import MAX_GATEWAYS, covering
+from agent.ladder import (
+    LONGEST_PREFIX,
+    MAX_GATEWAYS,
+    MOST_NODE_TILES,
+    covering,
+    longest_block,
+    node_tile_length,
+    tile_length,
+)
 
-__all__ = ["LONGEST_PREFIX", "MAX_GATEWAYS", "ladder", "longest_ladder_block", "prefix_count"]
+__all__ = [
+    "LONGEST_POD_PREFIX",
+    "LONGEST_PREFIX",
+    "MAX_GATEWAYS",
+    "ladder",
+    "longest_node_block",
+    "longest_pod_block",
+    "prefix_count",
+    "probe_address",
+    "probe_block",
+    "probe_room",
+]
 
-LONGEST_PREFIX = 30
+# Of a pod block the last three bits stay free: the /30 of a gateway's probe addresses must be longer than every rung.
+LONGEST_POD_PREFIX = 29
+# Below it there is no room for two machines.
+LONGEST_NODE_BLOCK = 30
+PROBE_ADDRESSES = 4
 
 
 def ladder(block: IPv4Network, gateways: int) -> tuple[tuple[IPv4Network, ...], ...]:
-    """What each gateway advertises of a block: gateway 0 all of it, gateway 1 halves, gateway 2 quarters."""
+    """What each gateway always advertises of a block: gateway 0 all of it, gateway 1 halves, gateway 2 quarters."""
     return tuple(covering(block, gateway) for gateway in range(gateways))
 
 
-def longest_ladder_block(gateways: int) -> int:
-    """The longest prefix a block may have for so many gateways.
+def longest_node_block(gateways: int) -> int:
+    """The longest prefix a node block may have for so many gateways: covers, tiles and every take-over fit."""
+    return min(longest_block(gateways), LONGEST_NODE_BLOCK)
 
-    A survivor takes over by one rung more than the last gateway stands on, so that rung must exist, too.
+
+def longest_pod_block(gateways: int) -> int:
+    """The same for a pod block, which also holds the gateways' probe addresses."""
+    return longest_block(gateways, LONGEST_POD_PREFIX)
+
+
+def prefix_count(node_cidr: IPv4Network, pod_cidr: IPv4Network, gateways: int, nodes: int, node: int) -> int:
     """
-    spare = 1 if gateways > 1 else 0
-    return LONGEST_PREFIX - (gateways - 1) - spare
+    What the gateways of a region advertise while nothing is wrong, and one of them in another's place: covers, tiles,
+    a tile for each of `nodes` machines whose pod range is a /`node`, probe addresses, and the lost tiles cut once.
+    """
+    if gateways == 1:
+        return 3
+    covers = 2 * ((1 << gateways) - 1)
+    tiles = 1 << (tile_length(node_cidr, gateways) - node_cidr.prefixlen)
+    tiles += 1 << (tile_length(pod_cidr, gateways, LONGEST_POD_PREFIX, node) - pod_cidr.prefixlen)
+    if node_tile_length(pod_cidr, gateways, node, LONGEST_POD_PREFIX) is not None:
+        tiles += min(nodes, MOST_NODE_TILES * gateways)
+    # Shares are not quite equal: what lies on a gateway's own machine is at home there.
+    share = -(-tiles // gateways) + gateways + 1
+    return covers + tiles + gateways + 2 * share
 
 
-def prefix_count(gateways: int) -> int:
-    """The most prefixes of a block: all rungs of its gateways, and the one that a survivor takes over with."""
-    return 1 if gateways == 1 else (1 << gateways + 1) - 1
+def probe_block(pod_cidr: IPv4Network, gateway: int) -> IPv4Network:
+    """
+    Four addresses that one gateway alone advertises: one for itself, one for each partner that probes it. They come
+    from the pod range of host 0, which no node has: host 0 of a node CIDR is its network address.
+    """
+    return IPv4Network((int(pod_cidr.network_address) + (gateway + 1) * PROBE_ADDRESSES, 30))
+
+
+def probe_address(pod_cidr: IPv4Network, gateway: int, prober: int) -> IPv4Address:
+    """The address at which partner `prober` gets back what it sent through `gateway`."""
+    return probe_block(pod_cidr, gateway)[prober]
+
+
+def probe_room(gateways: int) -> int:
+    """The longest prefix of a node's pod range in which the probe addresses of so many gateways lie."""
+    return 32 - ((gateways + 1) * PROBE_ADDRESSES - 1).bit_length()

@@ -9,6 +9,7 @@ from agent.config import Timing
 from agent.core.claims import Claims, Order, Rungs
 from agent.core.fitness import NOT_FORWARDING, Judge, Judged, Own, Partner, Verdict
 from agent.core.holds import Hold
+from agent.wire import Beat
 
 # For so many beats a difference between a partner and me must last: both see the same event some beats apart.
 LASTING_BEATS = 4
@@ -23,7 +24,10 @@ ASK_AFTER = 0.4
 
 @dataclass(frozen=True)
 class Decision:
-    """What follows from one moment: words for the beats, partners to ask about, claims to advertise."""
+    """
+    What follows from one moment: words for the beats, partners to ask about, claims to advertise. `returning`: partners
+    that live and are not fit yet. `doubted`: partners that live and do not trust this gateway with traffic.
+    """
 
     lan: bool
     far: bool
@@ -33,6 +37,8 @@ class Decision:
     ask: tuple[str, ...]
     claims: Mapping[Order, int]
     relieved: bool
+    returning: tuple[str, ...]
+    doubted: tuple[str, ...]
     reasons: Mapping[str, str]
 
 
@@ -50,6 +56,7 @@ class GatewayCore:
     _fit: dict[str, bool] = field(default_factory=dict)
     _holds: dict[str, Hold] = field(default_factory=dict)
     _failed: dict[str, float] = field(default_factory=dict)
+    _drained: dict[str, float] = field(default_factory=dict)
     _proven: set[str] = field(default_factory=set)
     _behind: float | None = None
 
@@ -81,8 +88,9 @@ class GatewayCore:
             # Partners have not had the time to be heard: nothing is told of them, nothing changes.
             unfit = frozenset()
         lan, far = judge.lan_alive(own), any(judge.recent(at) for at in own.direct.values())
-        well = self._well(judge, partners, own, lan, far, unfit)
-        draining = {name for name, one in partners.items() if (said := judge.said(one)) and said.drain}
+        doubted = self._doubted(judge, partners, unfit)
+        well = self._well(judge, partners, own, lan, far, unfit) and (own.drain or not doubted)
+        draining = self._draining(judge, partners, own)
         # Of a partner that I cannot judge, another one's own evidence counts; it is not passed on as mine.
         hearsay = {
             name
@@ -106,8 +114,40 @@ class GatewayCore:
             ask=tuple(name for name, one in partners.items() if self._to_ask(one, now)),
             claims=dict(self.claims.mine),
             relieved=tailnet is not None and self.claims.relieved(tailnet),
+            returning=tuple(
+                name
+                for name, said in self._live(judge, partners)
+                if said.up and not said.drain and self.names.index(name) not in fit
+            ),
+            doubted=doubted,
             reasons={name: one.reason for name, one in judged.items()},
         )
+
+    @staticmethod
+    def _live(judge: Judge, partners: Mapping[str, Partner]) -> list[tuple[str, Beat]]:
+        return [(name, said) for name, one in partners.items() if (said := judge.said(one)) is not None]
+
+    def _doubted(
+        self, judge: Judge, partners: Mapping[str, Partner], unfit: frozenset[str]
+    ) -> tuple[str, ...]:
+        """
+        Partners that are well and do not trust this gateway with traffic. They probe through it to every gateway
+        elsewhere and so know better when all of those accept what it sends.
+        """
+        return tuple(
+            name
+            for name, said in self._live(judge, partners)
+            if name not in unfit and said.well and said.trusted and self.name not in said.trusted
+        )
+
+    def _draining(self, judge: Judge, partners: Mapping[str, Partner], own: Own) -> set[str]:
+        """Who hands over, or did and is not back: mostly it was restarted, and has to be found anew from elsewhere."""
+        for name, said in self._live(judge, partners):
+            if said.drain:
+                self._drained[name] = judge.now
+            elif name in self._drained and self._found(judge, partners[name], own, self._drained[name]):
+                del self._drained[name]
+        return set(self._drained)
 
     def _returned(self, judge: Judge, name: str, partner: Partner, own: Own) -> bool:
         """
@@ -116,8 +156,11 @@ class GatewayCore:
         """
         if self._fit.get(name, True):
             return True
-        failed = self._failed[name]
-        return judge.reaches_all(partner, own, failed) or judge.now - failed >= RETURN_SECONDS
+        return self._found(judge, partner, own, self._failed[name])
+
+    @staticmethod
+    def _found(judge: Judge, partner: Partner, own: Own, since: float) -> bool:
+        return judge.reaches_all(partner, own, since) or judge.now - since >= RETURN_SECONDS
 
     def _well(
         self,

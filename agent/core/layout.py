@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
-from agent.config import Block, Ladder
+from agent.config import Block, Ladder, Target
 from agent.core.claims import Order
 from agent.ladder import (
+    MAX_GATEWAYS,
     MOST_NODE_TILES,
     Tile,
     covering,
@@ -22,6 +23,8 @@ from agent.ladder import (
 
 # A node that was not heard for so long needs no tile of its own any more, seconds.
 FORGET_SECONDS = 3600.0
+# Of the /30 in the pods of host 0 the first is nobody's, then each gateway has one; a region's range is a /27 at least.
+PROBE_SLOTS = 8
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,9 @@ class Place:
 class Layout:
     """A region's ladder, the same on all of its gateways; only which node tiles exist is learned."""
 
-    def __init__(self, ladder: Ladder, gateways: int, me: int) -> None:
+    def __init__(self, ladder: Ladder, gateways: int, me: int, supernets: Sequence[IPv4Network] = ()) -> None:
         self.me = me
+        self._supernets = supernets
         self._blocks, self._gateways = ladder.blocks, gateways
         self._deepest = deepest_rung(gateways)
         self._lengths: dict[IPv4Network, list[int]] = {}
@@ -102,11 +106,25 @@ class Layout:
 
     def ours(self, prefix: str) -> bool:
         """Does it lie in the region's ranges? Whatever else a device advertises is not the agent's."""
-        try:
-            network = IPv4Network(prefix)
-        except ValueError:
+        if not _is_network(prefix):
             return False
+        network = IPv4Network(prefix)
         return any(network.subnet_of(block.prefix) for block in self._blocks)
+
+    def elsewhere(self, prefixes: Iterable[str]) -> Iterator[Target]:
+        """
+        The addresses that gateways of other regions answer probes at, among these prefixes of a device: each owns a
+        /30 of its region's pods of host 0 (`probe_addresses`), and where in it it answers is its number.
+        """
+        for prefix in prefixes:
+            if not prefix.endswith("/30") or self.ours(prefix) or not _is_network(prefix):
+                continue
+            first = IPv4Network(prefix).network_address
+            number = (int(first) >> 2) % PROBE_SLOTS - 1
+            if 0 <= number < MAX_GATEWAYS and any(first in supernet for supernet in self._supernets):
+                region = IPv4Address(int(first) - (number + 1) * MAX_GATEWAYS)
+                address = IPv4Address(int(first) + number)
+                yield Target(name=str(address), region=str(region), address=address)
 
     def rungs(self, prefixes: Iterable[str]) -> dict[Order, int]:
         """The deepest rung of each order among these prefixes."""
@@ -133,3 +151,11 @@ class Layout:
                 part = network.supernet(new_prefix=length)
                 return Place(tile_at(block.prefix, part, self._gateways, block.own), rung)
         return None
+
+
+def _is_network(prefix: str) -> bool:
+    try:
+        IPv4Network(prefix)
+    except ValueError:
+        return False
+    return True

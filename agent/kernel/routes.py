@@ -9,6 +9,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -165,6 +166,8 @@ class NodeRoutes:
     def _hash_by_ports(self) -> None:
         before = HASH_POLICY.read_text()
         if before.strip() == "0":
-            KEPT_POLICY.parent.mkdir(parents=True, exist_ok=True)
-            KEPT_POLICY.write_text(before)
-            HASH_POLICY.write_text("1\n")
+            # Read-only in a pod that is not privileged; our machines set it at boot (bootstrap/kubelet.py, SYSCTL).
+            with suppress(OSError):
+                KEPT_POLICY.parent.mkdir(parents=True, exist_ok=True)
+                HASH_POLICY.write_text("1\n")
+                KEPT_POLICY.write_text(before)

@@ -10,6 +10,9 @@ OWN_RULES=2500
 # networkd marks the default route of a machine with a static address as `static`.
 OURS=177
 TUNNEL=tailspan0
+# What the route agent makes (agent/kernel/): its routes and nexthops carry 178, its rules have this priority.
+AGENTS=178
+AGENTS_RULES=2400
 
 lan_device() { ip -4 -o addr show to "$NODE_IP/32" | awk '$2 != "lo" && $2 != "tailspan0" && !found++ {print $2}'; }
 
@@ -76,6 +79,9 @@ routes_up() {
     if [ "$DEVICE" = yes ]; then
       # tailscaled's table 52 comes first; what it does not know must not leak to the internet.
       ip route replace unreachable "$supernet" metric 4096 proto $OURS
+    elif [ -n "$(ip route show "$supernet" proto $AGENTS)" ]; then
+      # The route agent's choice among the gateways; it may have left this one, because it is dead.
+      :
     elif [ "$REACH" = tunnel ]; then
       ip route replace "$supernet" via "$NEXT_HOP" dev "$TUNNEL" onlink mtu "$MTU" advmss "$MSS" proto $OURS
     else
@@ -88,14 +94,37 @@ rules_up() {
   # A gateway accepts the routes that its partner advertises, its own region's among them. Without these rules it
   # would send the region's traffic to its partner (tailscale/tailscale#7947). A machine that is a device of its own
   # keeps its own pods: another device of the region may advertise them, by mistake or to get their traffic.
-  local cidr
-  rules_down
+  # Nothing is taken away that is right: this runs on gateways that carry traffic.
+  local cidr stale
+  ip rule show pref $OWN_RULES | awk '{print $5}' | while read -r stale; do
+    [[ " $OWN " == *" $stale "* ]] || ip rule del to "$stale" pref $OWN_RULES
+  done
   for cidr in $OWN; do
-    ip rule add to "$cidr" lookup main pref $OWN_RULES
+    [ -n "$(ip rule show pref $OWN_RULES to "$cidr")" ] || ip rule add to "$cidr" lookup main pref $OWN_RULES
   done
 }
 
 rules_down() { while ip rule del pref $OWN_RULES 2>/dev/null; do :; done; }
+
+# As `agent remove`, for a machine that has no agent any more, and no Python.
+agent_down() {
+  local id
+  ip route flush proto $AGENTS table all 2>/dev/null || true
+  ip nexthop show proto $AGENTS 2>/dev/null | awk '{print $2}' | sort -rn | while read -r id; do
+    ip nexthop del id "$id" 2>/dev/null || true
+  done || true
+  while ip rule del pref $AGENTS_RULES 2>/dev/null; do :; done
+  # The addresses of its probes: the pods of host 0, which no machine has.
+  ip -4 -o addr show dev lo scope global | awk '{print $4}' | grep -vx "$NODE_IP/32" | while read -r id; do
+    in_probes "${id%/32}" && ip addr del "$id" dev lo 2>/dev/null || true
+  done || true
+}
+
+# The /27 at the beginning of the region's pod range.
+in_probes() {
+  local base=${REGION_POD_CIDR%/*} last=${1##*.}
+  [ "${1%.*}" = "${base%.*}" ] && [ $((last - ${base##*.})) -ge 4 ] && [ $((last - ${base##*.})) -lt 20 ]
+}
 
 forwarding_offload() {
   # UDP GRO forwarding lifts a device's throughput (Tailscale's performance best practices); not every driver has it.
@@ -145,6 +174,7 @@ hosts_down() {
 down() {
   hosts_down
   forward_down
+  agent_down
   nft delete table inet tailspan 2>/dev/null || true
   rules_down
   ip route flush proto $OURS table main 2>/dev/null || true

@@ -178,6 +178,24 @@ wait_for_connector() {
   fail "no tailnet address after 120 s (a key is good for one hour: if it was refused, raise generation of $NODE_NAME); last log lines: ${logs:-the pod has not started: $(journalctl -u kubelet -n 4 -o cat --no-pager | tr '\n' ' ')}"
 }
 
+# The next gateway of the region is not touched before this one is back: its partners find that it forwards, and have
+# taken it back. Asked of the pod of this manifest, not of the one that it replaces.
+wait_for_forwarding() {
+  local manifest=/etc/kubernetes/manifests/apiserver-connector.yaml want i said
+  want=$(awk '$1 == "tailspan.dev/agent:" {print $2}' "$manifest" 2>/dev/null) || true
+  [ -n "$want" ] || return 0
+  step "forwarding"
+  for i in $(seq 600); do
+    if [ "$(curl -sf -m 2 http://127.0.0.1:41643/identity 2>/dev/null)" = "$want" ] &&
+        curl -sf -m 2 http://127.0.0.1:41643/readyz >/dev/null 2>&1; then
+      return 0
+    fi
+    sleep 0.5
+  done
+  said=$(curl -s -m 2 http://127.0.0.1:41643/readyz 2>&1) || said="the route agent does not answer: $(tail -qn 4 /var/log/pods/tailscale_apiserver-connector*/route-agent/*.log 2>/dev/null | tr '\n' ' ')"
+  fail "this gateway does not forward after 300 s, so no other one is touched: $said"
+}
+
 leave() {
   step "leave"
   systemctl disable -q --now kubelet 2>/dev/null || true

@@ -6,6 +6,8 @@ machine_role() {
   fi
   has_certificate || bootstrap_kubeconfig
   connector
+  agent_manifest
   kubelet_service
   wait_for_connector
+  wait_for_forwarding
 }

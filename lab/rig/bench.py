@@ -32,7 +32,7 @@ class Bench:
         self.names: dict[Way, str] = {"in": f"{far} to {self.region}", "out": f"{self.region} to {far}"}
         self.inside = f"{self.region} to {self.region}"
         pairs = list(zip(here, there, strict=True))
-        self.streams = Streams(rig, pairs, flows=FLOWS, inside=(there[0], there[-1]))
+        self.streams = Streams.on_rig(rig, pairs, flows=FLOWS, inside=(there[0], there[-1]))
 
     def steady(self) -> None:
         """Until the normal state has lasted for a while; TCP connections are open then."""

@@ -238,3 +238,20 @@ EVENTS: tuple[Event, ...] = (
         ),
     ),
 )  # fmt: skip
+
+# The rig has no API server, so there it is unreachable always: lab/rig/cluster.py does this on the whole cluster.
+CLUSTER_ONLY: tuple[Event, ...] = (
+    Event(
+        name="without_api",
+        steps=(
+            Step(
+                part="failure",
+                title="power-off while the API server is unreachable",
+                do=nothing,
+                worst=2.0,
+                median=1.0,
+            ),
+            Step(part="recovery", title="recovery after it, and the API server back", do=nothing, lossless=True),
+        ),
+    ),
+)  # fmt: skip

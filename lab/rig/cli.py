@@ -106,6 +106,18 @@ def measure(
 
 
 @app.command()
+def cluster(
+    out: Annotated[Path, typer.Argument(help="Results are appended here, a line of JSON each.")],
+    runs: int = 1,
+    events: Names = "",
+) -> None:
+    """The dev stack's whole cluster through some events; `make up` first, or it is brought up for that."""
+    from lab.rig import measure
+
+    measure.on_cluster(out, runs, events)
+
+
+@app.command()
 @_in_world
 def soak(seconds: float = 600, setup: str = "agent") -> None:
     """A bad path without a flap, and a region cut off for so long; prints JSON, exits 1 if it does not hold."""
@@ -136,15 +148,20 @@ def throughput() -> None:
 def bench(
     runs: Annotated[int, typer.Option(help="Runs of each event with the agent.")] = 20,
     baseline_runs: Annotated[int, typer.Option(help="Runs of each event in each setup without it.")] = 5,
+    cluster_runs: Annotated[int, typer.Option(help="Runs of each event on the whole cluster.")] = 3,
     events: Names = "",
-    setups: Annotated[str, typer.Option(help="agent, probed, article.")] = "agent,probed,article",
+    setups: Annotated[
+        str, typer.Option(help="agent, cluster, probed, article.")
+    ] = "agent,cluster,probed,article",
     folder: Annotated[Path, typer.Option(help="Results and logs.")] = Path("build/failover"),
     write: Annotated[Path | None, typer.Option(help="A Markdown file whose table is replaced.")] = None,
 ) -> None:
     """The table of failures: ours beside both setups without an agent. Exits 1 if a promise is broken."""
     from lab.rig import measure
 
-    raise typer.Exit(measure.bench(runs, baseline_runs, events, setups.split(","), folder, write))
+    raise typer.Exit(
+        measure.bench(runs, baseline_runs, cluster_runs, events, setups.split(","), folder, write)
+    )
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -10,19 +9,19 @@ from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
+from agent.localapi import LocalApi, LocalApiError, Tailnet
+from bootstrap import gateway as product
 from bootstrap.connector import KEY_DIRECTORY, STATE_DIRECTORY
-from bootstrap.gateway import CA_DIRECTORY, Tailnet, environment
+from bootstrap.gateway import CA_DIRECTORY, SOCKET, environment
 from lab import headscale
 from lab.preflight import program
 from lab.rig.machines import Machine
 from lab.shell import LabError
 from network.plan import RegionPlan
 
-SOCKET = "/run/tailscale/tailscaled.sock"
 CONTAINER = "containerboot"
-_TAILNET = Tailnet(login_server=headscale.URL, private_ca=True, advertise_tags=False)
+_TAILNET = product.Tailnet(login_server=headscale.URL, private_ca=True, advertise_tags=False)
 _JOINS_WITHIN = 20.0
 _STOPS_WITHIN = 10.0
 
@@ -78,19 +77,21 @@ def advertise(machine: Machine, routes: Iterable[IPv4Network]) -> None:
     tailscale(machine, "set", f"--advertise-routes={','.join(str(prefix) for prefix in routes)}")
 
 
-def status(machine: Machine) -> dict[str, Any]:
-    """What tailscaled knows of itself and its peers; empty while it does not answer."""
-    answer = tailscale(machine, "status", "--json", check=False)
+def status(machine: Machine) -> Tailnet | None:
+    """
+    What tailscaled knows of itself and its peers; None while it does not answer. Asked of its socket and not of the
+    command line: a program started five times a second would be a good part of what is measured.
+    """
     try:
-        return dict(json.loads(answer))
-    except ValueError:
-        return {}
+        return LocalApi(f"/proc/{machine.pid}/root{SOCKET}").tailnet()
+    except LocalApiError:
+        return None
 
 
 def primaries(machine: Machine) -> dict[str, set[str]]:
     """The prefixes that the control server gives to each peer, by host name, as this gateway sees it."""
-    peers = (status(machine).get("Peer") or {}).values()
-    return {peer["HostName"]: set(peer.get("PrimaryRoutes") or ()) for peer in peers}
+    seen = status(machine)
+    return {peer.name: set(peer.routes) for peer in seen.peers} if seen else {}
 
 
 def wait_until_joined(machine: Machine) -> str:
@@ -98,8 +99,8 @@ def wait_until_joined(machine: Machine) -> str:
     deadline = time.monotonic() + _JOINS_WITHIN
     while time.monotonic() < deadline:
         seen = status(machine)
-        if seen.get("BackendState") == "Running" and seen.get("TailscaleIPs"):
-            return str(seen["TailscaleIPs"][0])
+        if seen and seen.running and seen.me.addresses:
+            return seen.me.addresses[0]
         time.sleep(0.1)
     tail = "\n".join(machine.log(CONTAINER).read_text(errors="replace").splitlines()[-15:])
     raise LabError(f"gateway {machine.name}: not in the tailnet within {_JOINS_WITHIN:.0f} s:\n{tail}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,15 +21,17 @@ from lab.rig.result import Result
 from lab.rig.rig import Rig, versions
 from lab.rig.setups import Probed, Setup
 from lab.shell import LabError
+from tools import paths
 
 # Without an agent most failures never end by themselves: watching longer than this shows nothing new.
 _BASELINE_PATIENCE = 8.0
 _PATIENCE = 10.0
 # On a routed LAN the hop inside the region is another; what follows it is the same.
-_ROUTED = "power_off,kill_tailscaled,kill_pod,strict_rp_filter"
+_ROUTED = "power_off,kill_tailscaled,kill_pod,kill_agent,lan_dead,tailnet_dead,strict_rp_filter"
 TITLES = {
     "agent": "tailspan",
     "agent, routed LAN": "tailspan, routed LAN",
+    "agent, whole cluster": "tailspan, whole cluster",
     "probed": "headscale's probing at its minimum, no agent",
     "article": "the article's setup: equal prefixes, ECMP",
 }
@@ -81,8 +85,42 @@ def _report(out: Path, one: Result) -> None:
             )
 
 
+def on_cluster(out: Path, runs: int, events: str) -> None:
+    """The dev stack's lab; brought up first if it is not, and then taken down again."""
+    # Here, not above: the rig needs nothing of it.
+    from lab.rig import cluster
+
+    was_up = bool(cluster.agent_says(cluster.VICTIMS[0], "healthz"))
+    if not was_up:
+        _lab("up", "dev")
+    try:
+        cluster.measure(runs, events, lambda one: _report(out, one))
+    finally:
+        if not was_up:
+            _lab("down")
+
+
+def _lab(*words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", *words],
+        cwd=paths.repo_root(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LabError(f"`python -m lab {' '.join(words)}` failed:\n{done.stderr[-2000:]}")
+
+
 def bench(
-    runs: int, baseline_runs: int, events: str, setups: Sequence[str], folder: Path, write: Path | None
+    runs: int,
+    baseline_runs: int,
+    cluster_runs: int,
+    events: str,
+    setups: Sequence[str],
+    folder: Path,
+    write: Path | None,
 ) -> int:
     """Returns the exit code: 1 if a run with the agent broke its promise, or could not be measured."""
     begun = time.monotonic()
@@ -101,6 +139,15 @@ def bench(
                 f"{name}, {lan}: the run ended early, its logs are in {folder / f'{name}-{lan}.log'}"
             )
         files.append(file)
+    if "cluster" in setups:
+        file = folder / "cluster.jsonl"
+        file.unlink(missing_ok=True)
+        file.touch()
+        files.append(file)
+        try:
+            on_cluster(file, cluster_runs, events)
+        except LabError as problem:
+            failed.append(f"whole cluster: {problem}")
     problems = failed + show(files, write)
     print(f"the bench took {(time.monotonic() - begun) / 60:.0f} min")
     for line in problems:
@@ -124,7 +171,7 @@ def show(files: Sequence[Path], write: Path | None) -> list[str]:
 def _worlds(
     setups: Sequence[str], events: str, runs: int, baseline_runs: int
 ) -> Iterable[tuple[str, str, str, int]]:
-    for name in setups:
+    for name in (name for name in setups if name != "cluster"):
         yield name, "l2", events, runs if name == "agent" else baseline_runs
         if name == "agent":
             routed = [one for one in _ROUTED.split(",") if not events or one in events.split(",")]

@@ -29,7 +29,7 @@ class Pair:
 def check(rig: Rig) -> list[Pair]:
     """All pairs between the first two regions; leaves the nodes' routes spread over all gateways."""
     here, there = (rig.plain_nodes(region.name)[0] for region in rig.plan.regions[:2])
-    streams = Streams(rig, [(here, there)], flows=_FLOWS)
+    streams = Streams.on_rig(rig, [(here, there)], flows=_FLOWS)
     outs, backs = rig.gateways(here.region), rig.gateways(there.region)
     try:
         return [

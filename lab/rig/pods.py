@@ -44,9 +44,9 @@ def drain_and_stop(scene: Scene) -> None:
 
 
 def rolling_update(scene: Scene) -> None:
-    """Each gateway in turn: drained, stopped, started; the next one only when the setup calls everything normal."""
+    """Each gateway in turn: drained, stopped, started; the next one when this one is ready, as a kubelet finds it."""
     for one in scene.rig.gateways(scene.victim.region):
         turn = Scene(scene.rig, scene.setup, one)
         drain_and_stop(turn)
         revive(turn, one)
-        scene.setup.settle(scene.rig)
+        scene.setup.wait_until_back(scene.rig, one)

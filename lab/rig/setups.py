@@ -48,6 +48,10 @@ class Setup:
         """After everything came back: the normal state again."""
         rig.wait_until_linked()
 
+    def wait_until_back(self, rig: Rig, one: NodePlan) -> None:
+        """What a rolling update waits for before it touches the next gateway."""
+        self.settle(rig)
+
     def drain(self, rig: Rig, one: NodePlan) -> None:
         """What maintenance does before it stops a gateway: here, kubelet's SIGTERM and nothing else."""
         gateway.stop(rig.machine(one))

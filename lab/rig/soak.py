@@ -49,7 +49,7 @@ def soak(setup: Setup, seconds: float, say: Callable[[str], None]) -> dict[str, 
     rig.up()
     setup.prepare(rig)
     hub, edge = (rig.plain_nodes(name) for name in ("hub", "edge"))
-    streams = Streams(rig, list(zip(hub, edge, strict=True)), flows=4, inside=(edge[0], edge[1]))
+    streams = Streams.on_rig(rig, list(zip(hub, edge, strict=True)), flows=4, inside=(edge[0], edge[1]))
     if streams.wait_until_good(seconds=_QUIET, within=_HEALS_WITHIN) is None:
         raise LabError(f"no second without loss before the soak: {streams.bad(_QUIET)}")
     say(f"the soak begins: {seconds:.0f} s")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lab.rig.node import POD_ADDRESSES, pod_addresses
@@ -50,34 +51,46 @@ class Window:
         return max(stream.gap for stream in self.streams.values())
 
 
-class Streams:
-    """Both directions between the pods of each pair of nodes, every flow with addresses and ports of its own."""
+Flows = dict[str, list[list[str]]]
 
-    def __init__(
-        self,
+
+class Streams:
+    """Both directions between pods, every flow with addresses and ports of its own."""
+
+    def __init__(self, streams: Flows, log: Path) -> None:
+        """`streams`: by name, flows as [namespace, address, namespace, address]."""
+        self._log = log
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "lab.rig.prober"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=out,
+                text=True,
+            )
+        self._send({"interval": INTERVAL, "streams": streams})
+
+    @classmethod
+    def on_rig(
+        cls,
         rig: Rig,
         pairs: list[tuple[NodePlan, NodePlan]],
         *,
         flows: int = 16,
         inside: tuple[NodePlan, NodePlan] | None = None,
-    ) -> None:
-        """`flows`: how many in each direction, shared by the pairs; `inside`: two nodes of one region, one flow."""
-        streams: dict[str, list[list[str]]] = {}
+    ) -> Streams:
+        """
+        Between the pods of each pair of nodes. `flows`: how many in each direction, shared by the pairs; `inside`: two
+        nodes of one region, one flow.
+        """
+        streams: Flows = {}
         for source, target in [*pairs, *((other, one) for one, other in pairs)]:
             name = f"{source.region} to {target.region}"
-            streams.setdefault(name, []).extend(self._flows(rig, source, target, flows // len(pairs)))
+            streams.setdefault(name, []).extend(cls._flows(rig, source, target, flows // len(pairs)))
         if inside:
             name = f"{inside[0].region} to {inside[1].region}"
-            streams[name] = list(self._flows(rig, *inside, FIRST_FREE_FLOW + 1))[FIRST_FREE_FLOW:]
-        with (LOGS / "prober.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "lab.rig.prober"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        self._send({"interval": INTERVAL, "streams": streams})
+            streams[name] = list(cls._flows(rig, *inside, FIRST_FREE_FLOW + 1))[FIRST_FREE_FLOW:]
+        return cls(streams, LOGS / "prober.log")
 
     @staticmethod
     def _flows(rig: Rig, source: NodePlan, target: NodePlan, count: int) -> Iterator[list[str]]:
@@ -91,7 +104,7 @@ class Streams:
         self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
         if not (line := self._process.stdout.readline()):
-            raise LabError(f"the prober ended:\n{(LOGS / 'prober.log').read_text()[-2000:]}")
+            raise LabError(f"the prober ended:\n{self._log.read_text()[-2000:]}")
         return dict(json.loads(line))
 
     def connect(self, count: int = 8, *, within: float = 10) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
-from lab.rig.catalogue import EVENTS
+from lab.rig.catalogue import CLUSTER_ONLY, EVENTS
 from lab.rig.events import Event, Step
 from lab.rig.result import Result
 
@@ -15,7 +15,7 @@ _NEVER = "never"
 
 def rows() -> Iterator[tuple[Event, Step]]:
     """Every step that has something to tell; some only lead to the next one."""
-    for event in EVENTS:
+    for event in (*EVENTS, *CLUSTER_ONLY):
         for step in event.steps:
             if step.ways or step.unchanged_for:
                 yield event, step

@@ -12,7 +12,7 @@ ACTION = "# A second operator run waits"
 _SHOW_FILES = r"""
 put() { local text; IFS= read -r -d '' text || :; printf '%s\0%s\0' "$2" "$text"; }
 fill_in() { local text; IFS= read -r -d '' text || :; printf '%s' "$text"; }
-for writer in write_files bootstrap_kubeconfig connector_manifest connector_key; do
+for writer in write_files bootstrap_kubeconfig connector_manifest connector_key agent_manifest; do
   ! declare -F "$writer" >/dev/null || "$writer"
 done
 """

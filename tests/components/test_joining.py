@@ -64,12 +64,14 @@ def test_the_connector_needs_no_api_server(connector: dict[str, Any]) -> None:
     assert connector["dnsPolicy"] == "Default"
     assert "serviceAccountName" not in connector
     # A static pod may refer to nothing that only an API server knows.
-    assert {kind for volume in connector["volumes"] for kind in volume} == {"name", "hostPath"}
+    assert {kind for volume in connector["volumes"] for kind in volume} == {"name", "hostPath", "emptyDir"}
 
 
 def test_the_connectors_state_is_on_the_host(connector: dict[str, Any]) -> None:
     mounts = {mount["mountPath"]: mount["name"] for mount in connector["containers"][0]["volumeMounts"]}
-    paths = {volume["name"]: volume["hostPath"]["path"] for volume in connector["volumes"]}
+    paths = {
+        volume["name"]: volume["hostPath"]["path"] for volume in connector["volumes"] if "hostPath" in volume
+    }
     directory = env_of(connector)["TS_STATE_DIR"]
     assert paths[mounts[directory]] == directory == "/var/lib/tailspan/tailscale"
 

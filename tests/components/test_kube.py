@@ -25,10 +25,11 @@ CLASSES = {
     "ClusterRoleBinding": pulumi_kubernetes.rbac.v1,
     "Role": pulumi_kubernetes.rbac.v1,
     "RoleBinding": pulumi_kubernetes.rbac.v1,
+    "PodDisruptionBudget": pulumi_kubernetes.policy.v1,
 }
 ROLE_REF = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}
 PROPERTIES: dict[str, dict[str, Any]] = {
-    "ConfigMap": {"data": {"some_key": "v"}},
+    "ConfigMap": {"data": {"some_key": "v"}, "binary_data": {"some_key": "dg=="}},
     "Secret": {"string_data": {"some_key": "v"}},
     "Service": {"spec": {"clusterIP": "10.96.0.10", "ports": [{"name": "dns", "port": 53}]}},
     "DaemonSet": {
@@ -36,6 +37,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     },
     "Deployment": {"spec": {"replicas": 2, "template": {"spec": {"dnsPolicy": "Default"}}}},
     "ClusterRole": {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]},
+    "PodDisruptionBudget": {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}},
     "Role": {"rules": [{"apiGroups": [""], "resourceNames": ["x"], "verbs": ["get"]}]},
     "ClusterRoleBinding": {"role_ref": ROLE_REF, "subjects": [{"kind": "Group", "name": "g"}]},
     "RoleBinding": {"role_ref": ROLE_REF, "subjects": [{"kind": "Group", "name": "g"}]},

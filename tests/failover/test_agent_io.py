@@ -17,7 +17,7 @@ from agent import prober as probing
 from agent.config import AgentConfig, Gateway, Ladder, Target
 from agent.localapi import LocalApi, LocalApiError
 from agent.prober import Prober
-from agent.status import answer
+from agent.status import answer, serve
 
 
 def config(region: str, home: str, target: str, supernet: str = "127.0.0.0/8") -> AgentConfig:
@@ -210,6 +210,7 @@ class Draining:
     """An agent that drains."""
 
     asked: bool | None = None
+    identity = "v1"
 
     def healthy(self) -> bool:
         return True
@@ -223,6 +224,9 @@ class Draining:
     def drain(self, wanted: bool) -> None:
         self.asked = wanted
 
+    async def hand_over(self) -> str:
+        return "relieved"
+
     def drained(self) -> tuple[bool, str]:
         return False, "waits"
 
@@ -233,12 +237,13 @@ class Draining:
         (b"GET /healthz HTTP/1.1", 200, "alive\n"),
         (b"GET /readyz HTTP/1.1", 503, "drains\n"),
         (b"GET /drain HTTP/1.1", 503, "waits\n"),
+        (b"GET /identity HTTP/1.1", 200, "v1\n"),
         (
             b"GET /metrics HTTP/1.1",
             200,
             'tailspan_agent_claims 2\ntailspan_agent_gateway_fit{gateway="gw-1"} 1\n',
         ),
-        (b"GET /secret HTTP/1.1", 404, "no /secret; there are /healthz /readyz /drain /metrics\n"),
+        (b"GET /secret HTTP/1.1", 404, "no /secret; there are /healthz /readyz /identity /drain /metrics\n"),
         (b"DELETE /drain HTTP/1.1", 405, "use GET\n"),
         (b"\r\n", 404, "no request\n"),
     ],
@@ -253,3 +258,19 @@ def test_a_drain_is_asked_for_and_taken_back_by_http() -> None:
     assert agent.asked is True
     assert answer(agent, b"POST /undrain HTTP/1.1")[0] == 202
     assert agent.asked is False
+
+
+def test_a_pods_end_waits_for_the_answer_that_all_is_handed_over() -> None:
+    async def ask() -> bytes:
+        server = await serve(Draining(), "127.0.0.1:0")
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /hand-over HTTP/1.1\r\nHost: x\r\n\r\n")
+        said = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        server.close()
+        return said
+
+    said = asyncio.run(ask())
+    assert said.startswith(b"HTTP/1.1 200 OK")
+    assert said.endswith(b"\r\n\r\nrelieved\n")

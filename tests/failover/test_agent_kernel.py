@@ -154,3 +154,60 @@ out["after"] = sh('''{STATE}''')
     assert f"10.128.0.{own}/32" in out["local"]
     assert f"10.128.0.{through}/32" in out["local"]
     assert out["after"] == out["before"]
+
+
+# The functions of network.sh, on such a machine.
+NETWORK = """
+env = '''NODE_IP=10.0.0.{host} REGION_POD_CIDR=10.128.0.0/16 NODE_CIDR=10.0.0.0/24 SERVICE_CIDR=10.96.0.0/16
+SUPERNETS="10.0.0.0/9 10.128.0.0/9" GATEWAYS="10.0.0.20 10.0.0.21" NEXT_HOP=10.0.0.20 PEERS="" MTU=1280 MSS=1240
+OWN="10.0.0.0/24 10.128.0.0/16" DEVICE={device} REACH=lan ALONE=no LAN=eth0'''
+open("/run/network.env", "w").write(env)
+text = open("bootstrap/files/network.sh").read().replace("/etc/tailspan/network.env", "/run/network.env")
+open("/run/network.sh", "w").write(text[: text.index("case ${{1:-up}}")])
+def network(function): return sh(f"bash -ec '. /run/network.sh; {{function}}'")
+"""
+LEFT = """
+ip route show table all proto 178; ip nexthop; ip rule show pref 2400
+ip -4 -o addr show dev lo | grep 10.128 || true
+"""
+
+
+def test_the_nodes_script_leaves_the_agents_choice_alone_and_takes_it_away_with_the_rest() -> None:
+    out = on_a_machine(
+        40,
+        f"""
+{NETWORK.format(host=40, device="no")}
+NodeRoutes(netlink, config("node", 40)).use((1,))
+network("routes_up")
+out["kept"] = sh("ip route show 10.0.0.0/9")
+network("agent_down")
+out["left"] = sh('''{LEFT}''')
+network("routes_up")
+out["static"] = sh("ip route show 10.0.0.0/9")
+""",
+    )
+    assert "nexthop" in out["kept"] or "nhid" in out["kept"]
+    assert "10.0.0.20" not in out["kept"]
+    assert out["left"].strip() == ""
+    assert "via 10.0.0.20" in out["static"]
+
+
+def test_the_gateways_script_keeps_its_rules_in_place_and_takes_the_probes_ways_away() -> None:
+    out = on_a_machine(
+        20,
+        f"""
+{NETWORK.format(host=20, device="yes")}
+paths = ProbePaths(netlink, config("gateway", 20), config("gateway", 20).ladder)
+paths.ensure()
+sh("ip rule add to 10.200.0.0/16 lookup main pref 2500")
+network("rules_up")
+network("rules_up")
+out["rules"] = sh("ip rule show pref 2500")
+network("agent_down")
+out["left"] = sh('''{LEFT}''')
+out["own"] = sh("ip -4 -o addr show dev eth0")
+""",
+    )
+    assert sorted(line.split()[4] for line in out["rules"].splitlines()) == ["10.0.0.0/24", "10.128.0.0/16"]
+    assert out["left"].strip() == ""
+    assert "10.0.0.20/24" in out["own"]

@@ -6,10 +6,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from agent.config import AgentConfig, parse
+from agent.config import AgentConfig, ConfigError, of_this_machine, parse
 from agent.core.layout import FORGET_SECONDS, Layout
 from agent.ladder import MOST_NODE_TILES
-from bootstrap.agent import agent_config
+from bootstrap.agent import agent_config, region_config
 from config.schema import StackConfig
 from network.plan import NetworkPlan, plan_network
 from tests.stacks import stack_data
@@ -29,10 +29,39 @@ def configs(plan: NetworkPlan, region: str) -> list[AgentConfig]:
 
 def layouts(plan: NetworkPlan, region: str) -> list[Layout]:
     return [
-        Layout(config.ladder, len(config.gateways), config.index)
+        Layout(config.ladder, len(config.gateways), config.index, config.supernets)
         for config in configs(plan, region)
         if config.ladder
     ]
+
+
+def test_a_regions_file_and_a_pods_environment_say_what_a_machines_own_file_says(plan: NetworkPlan) -> None:
+    for region in plan.regions:
+        for node in region.nodes:
+            told = {"TAILSPAN_NODE": node.name, "TAILSPAN_NODE_IP": str(node.node_ip)}
+            assert parse(of_this_machine(region_config(region, plan), told), KEY) == parse(
+                agent_config(node, region, plan), KEY
+            )
+
+
+def test_a_node_with_an_address_outside_its_region_is_told_what_to_write(plan: NetworkPlan) -> None:
+    told = {"TAILSPAN_NODE": "new", "TAILSPAN_NODE_IP": "192.168.1.5"}
+    with pytest.raises(ConfigError, match=r"192\.168\.1\.5; write a --node-ip inside 10\.1\.0\.0/24"):
+        of_this_machine(region_config(plan.region("gpu"), plan), told)
+
+
+def test_gateways_of_other_regions_are_found_in_the_tailnet_and_their_file_names_none(
+    plan: NetworkPlan,
+) -> None:
+    mine = layouts(plan, "gpu")[0]
+    for config, layout in zip(configs(plan, "hub"), layouts(plan, "hub"), strict=True):
+        assert config.ladder is not None
+        answers = config.ladder.probes[config.index][config.index]
+        found = list(mine.elsewhere(layout.advertised({})))
+        assert [(target.address, target.region) for target in found] == [(answers, "10.128.0.0")]
+    assert list(mine.elsewhere(layouts(plan, "gpu")[1].advertised({}))) == []
+    # Of somebody else's device in the same tailnet, or none at all.
+    assert list(mine.elsewhere(["192.168.0.4/30", "10.128.0.0/30", "10.128.0.24/30", "fd00::/30"])) == []
 
 
 def receiver(advertised: list[frozenset[str]], address: str) -> int:

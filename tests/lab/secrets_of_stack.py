@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from components.route_agent import agent_key
 from lab import headscale
 from lab.engine_cli import Cli, environment
 from tests.lab.stand import STACK, Json, Stand
@@ -45,7 +46,12 @@ def secrets_of(stand: Stand) -> list[Secret]:
 def _of(name: str, resource: Json) -> Iterator[Secret]:
     outputs = resource.get("outputs") or {}
     if name == "secret-seed":
-        yield Secret("the seed", json.loads(_plain(outputs["stdout"]))["seed"])
+        seed = json.loads(_plain(outputs["stdout"]))["seed"]
+        yield Secret("the seed", seed)
+        keys = tuple(f"lxc/gpu-{letter}/delta/etc/tailspan/agent/key" for letter in "abc")
+        yield Secret("the heartbeat key of gpu", agent_key(seed, "gpu"), keys)
+        # In the cloud region it is a Secret, which the kubelet keeps in memory.
+        yield Secret("the heartbeat key of hub", agent_key(seed, "hub"))
     elif resource["type"] == "tailscale:index/tailnetKey:TailnetKey":
         yield Secret(f"the tailnet key of {name}", _plain(outputs["key"]))
     elif name.endswith("-join"):

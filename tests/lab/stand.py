@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from bootstrap.gateway import SOCKET
 from lab import cloud, headscale, processes
 from lab.engine_files import Files
 from lab.shell import inside, run
@@ -198,9 +199,7 @@ def tailnet_devices() -> dict[str, Json]:
 
 def tailscale(machine: str, words: str) -> str:
     """The CLI in the container of a gateway, as somebody with root on its machine runs it."""
-    enter = (
-        'nsenter -t "$(pgrep -ox tailscaled)" -m -- /usr/local/bin/tailscale --socket=/tmp/tailscaled.sock'
-    )
+    enter = f'nsenter -t "$(pgrep -ox tailscaled)" -m -- /usr/local/bin/tailscale --socket={SOCKET}'
     return console(machine, f"{enter} {words}")
 
 

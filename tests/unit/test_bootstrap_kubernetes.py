@@ -214,7 +214,7 @@ def test_a_kubelet_starts_no_more_pods_than_the_plan_allows() -> None:
 def test_a_gateway_keeps_sources_accepts_routes_and_names_its_tag_where_it_may(
     tailnet: Tailnet, extra: list[str]
 ) -> None:
-    pod = connector_pod(GPU.gateways[0], GPU.tag, "gpu-a", tailnet, IMAGES)
+    pod = connector_pod(GPU.gateways[0], GPU, PLAN, "gpu-a", tailnet, IMAGES)
     env = {entry["name"]: entry["value"] for entry in pod["spec"]["containers"][0]["env"]}
     common = ["--accept-routes", "--snat-subnet-routes=false", "--stateful-filtering=false"]
     assert env["TS_EXTRA_ARGS"].split() == common + extra

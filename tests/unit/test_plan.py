@@ -347,8 +347,20 @@ RULES: list[tuple[str, Edits, str]] = [
     (
         "a range too small for its ladder",
         [("regions.1.node_cidr", "10.1.0.0/29")],
-        "node_cidr 10.1.0.0/29 is too small for 2 gateways, which share it by prefixes up to /30; "
-        "write a /28 or larger, or fewer gateways",
+        "node_cidr 10.1.0.0/29 is too small for 2 gateways, which must be able to take each other's place by longer "
+        "prefixes; write a /28 or larger, or fewer gateways",
+    ),
+    (
+        "a pod range too small for its ladder",
+        [("regions.1.pod_cidr", "10.129.0.0/26"), ("kubernetes.node_pod_prefix", 28)],
+        "pod_cidr 10.129.0.0/26 is too small for 2 gateways, which must be able to take each other's place by longer "
+        "prefixes; write a /25 or larger, or fewer gateways",
+    ),
+    (
+        "pod ranges too small for the probes of four gateways",
+        [("regions.0.gateways.count", 4), ("kubernetes.node_pod_prefix", 28)],
+        "region hub: with kubernetes.node_pod_prefix 28 the addresses at which 4 gateways are probed would be other "
+        "machines' pods; write 27 or less, or fewer gateways",
     ),
     (
         "a range without hosts",
@@ -542,5 +554,5 @@ def test_more_prefixes_than_devices_should_hold_are_refused() -> None:
         }
         regions.append({**region, "slot": number + 1, "machines": listed})
     said = refusal([("regions", regions), ("tailnet.max_devices", 1000)])
-    assert "the stack's devices may come to advertise 2494 prefixes, 62 of them for region r0" in said
+    assert "the stack's devices may come to advertise 3765 prefixes, 92 of them for region r0" in said
     assert "write fewer gateways per region" in said

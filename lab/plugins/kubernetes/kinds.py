@@ -150,6 +150,13 @@ KINDS = (
         immutable=frozenset({"roleRef"}),
     ),
     KubernetesKind(
+        group="policy",
+        version="v1",
+        kind="PodDisruptionBudget",
+        plural="poddisruptionbudgets",
+        fields={"spec!": Record({"minAvailable": "any", "maxUnavailable": "any", "selector!": SELECTOR})},
+    ),
+    KubernetesKind(
         group="apps",
         version="v1",
         kind="DaemonSet",
