@@ -55,7 +55,7 @@ class Bench:
         scene = Scene(self.rig, self.setup, victim)
         first, *others = event.steps
         if self.setup.lossy and not event.watches_all:
-            self.streams.watch_working(_QUIET)
+            self._watch_what_works()
         self._measured(event, first, scene, number)
         for step in others:
             if self.setup.lossy:
@@ -63,6 +63,15 @@ class Bench:
                 step.do(scene)
             else:
                 self._measured(event, step, scene, number, settles=step is event.steps[-1])
+
+    def _watch_what_works(self) -> None:
+        """Flows that work; right after its start a rig may have none yet, and then there would be nothing to lose."""
+        deadline = time.monotonic() + _STEADY_WITHIN
+        while not self.streams.watch_working(_QUIET)[0]:
+            if time.monotonic() > deadline:
+                raise LabError(f"{self.setup.name}: not one flow works within {_STEADY_WITHIN:.0f} s")
+            self.streams.watch_all()
+            time.sleep(_QUIET)
 
     def _measured(
         self, event: Event, step: Step, scene: Scene, number: int, *, settles: bool = False
