@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import images, paths, seed, store
+from bootstrap.images import PYTHON
+from tools import images, paths, python, seed, store, versions
 from tools.images import Image, Layer
 
 
@@ -90,3 +91,17 @@ def test_a_cloned_seed_shares_files_but_not_databases(
         **dict.fromkeys(seed._DATABASES, False),
         "io.containerd.content.v1.content/blobs/sha256/abc": True,
     }
+
+
+def test_the_labs_python_has_the_name_and_the_version_of_the_public_image() -> None:
+    assert f"docker.io/library/python:{python.VERSION}-slim-{versions.debian_suite()}" == PYTHON
+
+
+def test_libraries_are_found_in_the_machine_image_and_a_program_without_a_loader_is_refused(
+    program: Path,
+) -> None:
+    with pytest.raises(paths.ToolchainError, match="names no loader"):
+        images._libraries(Path("/"), [program])
+    found = images._libraries(Path("/"), [Path("/bin/sh").resolve()])
+    assert any("/ld-linux" in path for path in found)
+    assert any("/libc.so" in path for path in found)
