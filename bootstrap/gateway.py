@@ -19,7 +19,7 @@ SOCKET = "/run/tailscale/tailscaled.sock"
 AGENT_HTTP_PORT = 41643
 # Of these a gateway hands over in at most 20 (agent/gateway_agent.py, DRAIN_SECONDS); the rest is containerboot's.
 GRACE_SECONDS = 30
-# A gateway that is back has to stay ready for so long before the next one is touched: its partners' hold is 2 s.
+# A gateway that is back has to stay ready for so long before the next one is touched.
 STEADY_SECONDS = 5
 
 

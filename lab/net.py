@@ -17,6 +17,8 @@ from lab.records import NetworkRecord, Records
 from lab.shell import NAMESPACES, LabError, inside, ip_batch, run
 from tools import paths
 
+# Otherwise a bridge takes the lowest address of its ports, and its neighbours lose it whenever a machine comes or goes.
+BRIDGE_MAC = "02:54:62:72:00:01"
 # In a router. Redirects would teach machines other routes; bridged frames must not meet the forward chain.
 _ROUTER_SYSCTLS: Mapping[str, int] = {
     "net.ipv4.ip_forward": 1,
@@ -40,7 +42,7 @@ def internet_commands() -> list[str]:
     bridge = addresses.INTERNET_BRIDGE
     return [
         "link set lo up",
-        f"link add {bridge} type bridge",
+        f"link add {bridge} address {BRIDGE_MAC} type bridge",
         f"addr add {addresses.HEADSCALE}/{addresses.PUBLIC.prefixlen} dev {bridge}",
         f"link set {bridge} up",
     ]
@@ -71,7 +73,7 @@ def router_commands(network: NetworkRecord) -> list[str]:
     if spec.lan == "l2":
         return [
             *commands,
-            f"link add {lan} type bridge",
+            f"link add {lan} address {BRIDGE_MAC} type bridge",
             f"addr add {gateway}/{spec.cidr.prefixlen} dev {lan}",
             f"link set {lan} up",
         ]

@@ -143,9 +143,13 @@ class GatewayCore:
     def _draining(self, judge: Judge, partners: Mapping[str, Partner], own: Own) -> set[str]:
         """Who hands over, or did and is not back: mostly it was restarted, and has to be found anew from elsewhere."""
         for name, said in self._live(judge, partners):
-            if said.drain:
+            if said.drain or (name in self._drained and not said.up):
                 self._drained[name] = judge.now
-            elif name in self._drained and self._found(judge, partners[name], own, self._drained[name]):
+            elif (
+                name in self._drained
+                and judge.now - self._drained[name] >= self.timing.hold
+                and self._found(judge, partners[name], own, self._drained[name])
+            ):
                 del self._drained[name]
         return set(self._drained)
 
