@@ -36,7 +36,7 @@ class GatewayAgent:
         self._clock = Clock(config.timing.beat)
         self._netlink = Netlink()
         self._paths = ProbePaths(self._netlink, config, ladder)
-        self._layout = Layout(ladder, len(config.gateways), config.index, config.supernets)
+        self._layout = Layout(ladder, len(config.gateways), config.index, config.supernets[-1])
         self._tailscale = Tailscale(ladder.socket, self._layout)
         self._names = [gateway.name for gateway in config.gateways]
         self._numbers = {name: number for number, name in enumerate(self._names)}

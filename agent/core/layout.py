@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -38,9 +38,10 @@ class Place:
 class Layout:
     """A region's ladder, the same on all of its gateways; only which node tiles exist is learned."""
 
-    def __init__(self, ladder: Ladder, gateways: int, me: int, supernets: Sequence[IPv4Network] = ()) -> None:
+    def __init__(self, ladder: Ladder, gateways: int, me: int, pods: IPv4Network | None = None) -> None:
         self.me = me
-        self._supernets = supernets
+        # All regions' pods. Only there a /30 is a probe address: a take-over's prefix of a node block may be as long.
+        self._pods = pods
         self._blocks, self._gateways = ladder.blocks, gateways
         self._deepest = deepest_rung(gateways)
         self._lengths: dict[IPv4Network, list[int]] = {}
@@ -121,7 +122,7 @@ class Layout:
                 continue
             first = IPv4Network(prefix).network_address
             number = (int(first) >> 2) % PROBE_SLOTS - 1
-            if 0 <= number < MAX_GATEWAYS and any(first in supernet for supernet in self._supernets):
+            if 0 <= number < MAX_GATEWAYS and self._pods is not None and first in self._pods:
                 region = IPv4Address(int(first) - (number + 1) * MAX_GATEWAYS)
                 address = IPv4Address(int(first) + number)
                 yield Target(name=str(address), region=str(region), address=address)
