@@ -46,6 +46,11 @@ A machine's pods get range number N of `pod_cidr`, where N is the host number of
 supernets whole to their gateways. What they must reach beside the cluster and lies in a supernet goes under `reserved`,
 and the plan will ask for another supernet.
 
+Gateways share their region's ranges and take each other's place by longer prefixes, which need room: with 2, 3 or 4
+gateways `node_cidr` is a /28, /26, /24 or larger, and `pod_cidr` a /25, /23, /21. The addresses at which gateways probe
+each other lie in pod range number 0, which no machine has; those of four gateways fit into a /27 and not into a /28
+(`node_pod_prefix`).
+
 ## Packet sizes
 
 A packet between two regions may have as many bytes as the smallest of: `tailnet.mtu`; each side's `wan_mtu` less 80 for

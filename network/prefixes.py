@@ -6,6 +6,7 @@ longer ones. The ladder itself is agent/ladder.py: the route agent runs the same
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from agent.ladder import (
@@ -13,6 +14,7 @@ from agent.ladder import (
     MAX_GATEWAYS,
     MOST_NODE_TILES,
     covering,
+    deepest_rung,
     longest_block,
     node_tile_length,
     tile_length,
@@ -22,6 +24,8 @@ __all__ = [
     "LONGEST_POD_PREFIX",
     "LONGEST_PREFIX",
     "MAX_GATEWAYS",
+    "PrefixCount",
+    "has_room",
     "ladder",
     "longest_node_block",
     "longest_pod_block",
@@ -53,21 +57,38 @@ def longest_pod_block(gateways: int) -> int:
     return longest_block(gateways, LONGEST_POD_PREFIX)
 
 
-def prefix_count(node_cidr: IPv4Network, pod_cidr: IPv4Network, gateways: int, nodes: int, node: int) -> int:
+def has_room(node_cidr: IPv4Network, pod_cidr: IPv4Network, gateways: int) -> bool:
+    """Are a region's blocks large enough for so many gateways?"""
+    return node_cidr.prefixlen <= longest_node_block(gateways) and pod_cidr.prefixlen <= longest_pod_block(
+        gateways
+    )
+
+
+@dataclass(frozen=True)
+class PrefixCount:
     """
-    What the gateways of a region advertise while nothing is wrong, and one of them in another's place: covers, tiles,
-    a tile for each of `nodes` machines whose pod range is a /`node`, probe addresses, and the lost tiles cut once.
+    How many prefixes a region has in the tailnet. `usual`: while nothing is wrong. `most`: on every rung of every tile,
+    after its gateways failed one after the other and nobody left the tailnet.
     """
+
+    usual: int
+    most: int
+
+
+def prefix_count(
+    node_cidr: IPv4Network, pod_cidr: IPv4Network, gateways: int, nodes: int, node: int
+) -> PrefixCount:
+    """Covers, tiles, a tile for each of `nodes` machines whose pod range is a /`node`, and probe addresses."""
+    always = 2 * ((1 << gateways) - 1) + gateways
     if gateways == 1:
-        return 3
-    covers = 2 * ((1 << gateways) - 1)
+        return PrefixCount(always, always)
     tiles = 1 << (tile_length(node_cidr, gateways) - node_cidr.prefixlen)
     tiles += 1 << (tile_length(pod_cidr, gateways, LONGEST_POD_PREFIX, node) - pod_cidr.prefixlen)
     if node_tile_length(pod_cidr, gateways, node, LONGEST_POD_PREFIX) is not None:
         tiles += min(nodes, MOST_NODE_TILES * gateways)
-    # Shares are not quite equal: what lies on a gateway's own machine is at home there.
-    share = -(-tiles // gateways) + gateways + 1
-    return covers + tiles + gateways + 2 * share
+    # A tile, its halves, its quarters and so on.
+    rungs = (1 << deepest_rung(gateways) + 1) - 1
+    return PrefixCount(always + tiles, always + tiles * rungs)
 
 
 def probe_block(pod_cidr: IPv4Network, gateway: int) -> IPv4Network:
@@ -84,5 +105,8 @@ def probe_address(pod_cidr: IPv4Network, gateway: int, prober: int) -> IPv4Addre
 
 
 def probe_room(gateways: int) -> int:
-    """The longest prefix of a node's pod range in which the probe addresses of so many gateways lie."""
+    """
+    The longest prefix of a node's pod range in which the probe addresses of so many gateways lie: what is left over
+    would be host 1's pods.
+    """
     return 32 - ((gateways + 1) * PROBE_ADDRESSES - 1).bit_length()

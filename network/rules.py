@@ -10,17 +10,28 @@ from network.machine_rules import address_problems, machine_problems
 from network.modes import is_device, mode_problems
 from network.mtu import mtu_problems
 from network.nodes import NodeDraft
-from network.prefixes import MAX_GATEWAYS, longest_node_block, longest_pod_block, prefix_count, probe_room
+from network.prefixes import (
+    MAX_GATEWAYS,
+    PrefixCount,
+    has_room,
+    longest_node_block,
+    longest_pod_block,
+    prefix_count,
+    probe_room,
+)
 from network.prices import price_problems
 from network.range_rules import range_problems
 from network.reach_rules import reach_problems
 from network.versions import SEVERAL_GATEWAYS, older
 
 LONGEST_NODE_NAME = 63
-# Every device keeps every prefix, and sends packets by the longest: what about 20 small regions come to while one of
-# the gateways of each is lost. A choice, not a limit that somebody documents: headscale 0.29.2 works 0.4 s on one
-# change of a gateway with 164 prefixes (ADR 19), and with more devices to tell it was not measured.
-MOST_PREFIXES = 2048
+# Every device holds every prefix. In default ranges a region with two gateways usually has 40 and one for each machine
+# (64 at most), one with four has 66; 232 and 7 for each machine, and 1026, if its gateways fail one after the other and
+# nobody leaves the tailnet. All regions at once do not come to that, so all count as they usually are, and one with all
+# its rungs: 128 regions, which is all that the default supernets hold, may have two gateways and 20 machines each.
+# A choice, not a limit that somebody documents. What takes headscale time are the prefixes of the one gateway that
+# changes something (0.4 s with 164, ADR 19), and those MOST_NODE_TILES bounds.
+MOST_PREFIXES = 8192
 # The cluster's DNS answers for it, so no name in it can be one of a machine.
 CLUSTER_DOMAIN = "cluster.local"
 # Interfaces that the node itself makes, or that carry no packet to another machine.
@@ -123,54 +134,57 @@ def _gateways(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]
 
 
 def _ladder(region: RegionConfig, gateways: int, node_pod_prefix: int) -> Iterator[str]:
-    if not gateways:
+    if gateways < 2:
+        # One alone advertises its blocks as they are; its probe addresses need the pod range of host 0, which is there
+        # as soon as a machine has one.
         return
     blocks = (
-        ("node_cidr", region.node_cidr, longest_node_block(gateways)),
-        ("pod_cidr", region.pod_cidr, longest_pod_block(gateways)),
+        ("node", region.node_cidr, longest_node_block(gateways)),
+        ("pod", region.pod_cidr, longest_pod_block(gateways)),
     )
-    for field, block, longest in blocks:
+    for kind, block, longest in blocks:
         if block.prefixlen > longest:
+            remedy = f"write a /{longest} or larger"
+            if region.slot is not None:
+                remedy = (
+                    f"write kubernetes.slots.{kind}_prefix: {longest} or less, or ranges in place of the slot"
+                )
             yield (
-                f"region {region.name}: {field} {block} is too small for {_counted(gateways)}, which must be able to "
-                f"take each other's place by longer prefixes; write a /{longest} or larger, or fewer gateways"
+                f"region {region.name}: {kind}_cidr {block} is too small for {gateways} gateways, which must be able "
+                f"to take each other's place by longer prefixes; {remedy}, or fewer gateways"
             )
     if node_pod_prefix > (room := probe_room(gateways)):
         yield (
             f"region {region.name}: with kubernetes.node_pod_prefix {node_pod_prefix} the addresses at which "
-            f"{_counted(gateways)} are probed would be other machines' pods; write {room} or less, or fewer gateways"
+            f"{gateways} gateways are probed would be another machine's pods; write node_pod_prefix: {room} or less, "
+            "or fewer gateways"
         )
 
 
-def _counted(gateways: int) -> str:
-    return "1 gateway" if gateways == 1 else f"{gateways} gateways"
-
-
 def _prefixes(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
-    node_pod_prefix = config.kubernetes.node_pod_prefix
-    counts = {region.name: _most_prefixes(region, drafts, node_pod_prefix) for region in config.regions}
-    if sum(counts.values()) > MOST_PREFIXES:
-        name = max(counts, key=lambda region: counts[region])
+    counts = {
+        region.name: _prefix_count(region, drafts, config.kubernetes.node_pod_prefix)
+        for region in config.regions
+    }
+    # The region that grows most when its gateways fail.
+    worst = max(counts, key=lambda name: counts[name].most - counts[name].usual, default=None)
+    found = {name: count.most if name == worst else count.usual for name, count in counts.items()}
+    if sum(found.values()) > MOST_PREFIXES:
+        name = max(found, key=lambda region: found[region])
         yield (
-            f"tailnet: the stack's devices may come to advertise {sum(counts.values())} prefixes, {counts[name]} of "
+            f"tailnet: the stack's devices may come to advertise {sum(found.values())} prefixes, {found[name]} of "
             f"them for region {name}; every device holds them all, {MOST_PREFIXES} at most; write fewer gateways per "
             "region (two are enough for a take-over), or mode: gateway for a large region"
         )
 
 
-def _most_prefixes(region: RegionConfig, drafts: Sequence[NodeDraft], node_pod_prefix: int) -> int:
-    """The prefixes of a region, one of its gateways lost; a node that is a device of its own has two."""
-    devices = sum(1 for draft in drafts if draft.region is region and is_device(draft))
+def _prefix_count(region: RegionConfig, drafts: Sequence[NodeDraft], node_pod_prefix: int) -> PrefixCount:
+    """The prefixes of a region; a node that is a device of its own has two."""
+    nodes = [draft for draft in drafts if draft.region is region]
+    devices = sum(1 for draft in nodes if is_device(draft))
     if region.mode == "per-node":
-        return 2 * devices
+        return PrefixCount(2 * devices, 2 * devices)
     gateways = min(devices, MAX_GATEWAYS)
-    too_small = (
-        region.node_cidr.prefixlen > longest_node_block(gateways)
-        or region.pod_cidr.prefixlen > longest_pod_block(gateways)
-        if gateways
-        else True
-    )
-    if too_small:
-        return 0  # said elsewhere
-    nodes = sum(1 for draft in drafts if draft.region is region)
-    return prefix_count(region.node_cidr, region.pod_cidr, gateways, nodes, node_pod_prefix)
+    if not gateways or not has_room(region.node_cidr, region.pod_cidr, gateways):
+        return PrefixCount(0, 0)  # has a line of its own
+    return prefix_count(region.node_cidr, region.pod_cidr, gateways, len(nodes), node_pod_prefix)

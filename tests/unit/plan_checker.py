@@ -150,10 +150,14 @@ def _ladder(gateways: list[Data], region: Data) -> Iterator[str]:
     advertised = [span(prefix) for node in gateways for prefix in node["advertise"]]
     if len(set(advertised)) != len(advertised):
         yield "two gateways advertise the same prefix"
-    # A survivor of several halves the longest prefixes once more; WireGuard has no use for less than a /30.
-    if any(high - low < (8 if len(gateways) > 1 else 4) for low, high in advertised):
-        yield "no room to take over"
     blocks = [span(region["node_cidr"]), span(region["pod_cidr"])]
+    # Below the last gateway's prefixes there are tiles, half as large at most, and each gateway may halve those once
+    # more than the one before it. Of nodes one address is left then, of pods eight: less is for probes.
+    for block, left in zip(blocks, (1, 8), strict=True):
+        sizes = [high - low for low, high in advertised if inside((low, high), block)]
+        if len(gateways) > 1 and any(size < left * 2 ** (len(gateways) + 1) for size in sizes):
+            yield "no room to take over"
+    yield from _probes(gateways, region)
     whole = sum(high - low for low, high in blocks)
     for node in gateways:
         spans = [span(prefix) for prefix in node["advertise"]]
@@ -164,6 +168,19 @@ def _ladder(gateways: list[Data], region: Data) -> Iterator[str]:
             yield f"{node['name']} does not cover the region exactly"
         if not all(any(inside(item, block) for block in blocks) for item in spans):
             yield f"{node['name']} advertises foreign addresses"
+
+
+def _probes(gateways: list[Data], region: Data) -> Iterator[str]:
+    """Each gateway has four addresses of its own among the region's pods, where no machine's pods are."""
+    probes = [span(cidr) for cidr in region["probes"]]
+    if len(probes) != len(gateways) or any(high - low != 4 for low, high in probes):
+        yield "not four addresses for probes for each gateway"
+    if any(meet(*pair) for pair in combinations(probes, 2)):
+        yield "two gateways are probed at the same addresses"
+    if not all(inside(probe, span(region["pod_cidr"])) for probe in probes):
+        yield "addresses for probes are not the region's"
+    if any(meet(probe, span(node["pod_cidr"])) for probe in probes for node in region["nodes"]):
+        yield "addresses for probes are a machine's pods"
 
 
 def _devices(gateways: list[Data], region: Data) -> Iterator[str]:
@@ -182,6 +199,7 @@ def _approved(region: Data, policy: Data) -> Iterator[str]:
         span(cidr) for cidr, tags in policy["autoApprovers"]["routes"].items() if region["tag"] in tags
     ]
     prefixes = [span(prefix) for node in region["nodes"] for prefix in node["advertise"]]
+    prefixes += [span(cidr) for cidr in region["probes"]]
     if not all(any(inside(prefix, block) for block in approved) for prefix in prefixes):
         yield "a prefix is not approved"
     if not all(any(inside(block, mine) for mine in own) for block in approved):

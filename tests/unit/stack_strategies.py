@@ -145,6 +145,16 @@ def _sizes(draw: st.DrawFn, data: Data) -> None:
     }
 
 
+def _shrink(draw: st.DrawFn, data: Data) -> None:
+    """Ranges about as small as a ladder's least ones, which a good part of the machines still fits into."""
+    region = draw(st.sampled_from(data["regions"]))
+    data["kubernetes"]["node_pod_prefix"] = draw(st.integers(26, 28))
+    for field, least, most in (("node_cidr", 24, 29), ("pod_cidr", 18, 26)):
+        if field in region:
+            region[field] = f"{region[field].split('/')[0]}/{draw(st.integers(least, most))}"
+    region.pop("slot", None)
+
+
 def _slot(draw: st.DrawFn, data: Data) -> None:
     draw(st.sampled_from(data["regions"]))["slot"] = draw(st.integers(0, 130))
 
@@ -226,8 +236,8 @@ def _regions(draw: st.DrawFn, data: Data) -> None:
 
 
 EDITS: tuple[Edit, ...] = (
-    _range, _supernet, _sizes, _slot, _names, _list_elsewhere, _settings, _tailnet, _counts, _machine, _machine,
-    _regions,
+    _range, _supernet, _sizes, _shrink, _slot, _names, _list_elsewhere, _settings, _tailnet, _counts, _machine,
+    _machine, _regions,
 )  # fmt: skip
 
 

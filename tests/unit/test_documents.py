@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
 from config.docs import stack_file_schema
+from network.prefixes import longest_node_block, longest_pod_block, probe_room
 from tests.stacks import ROOT, STACK_FILES, put, stack_data
 from tests.unit.stack_strategies import sound_stacks
 from tools import documents
@@ -31,6 +32,16 @@ def file(stack: Any) -> dict[str, Any]:
 
 def test_every_document_says_what_the_code_says_now() -> None:
     assert documents.behind() == [], "run `make docs`"
+
+
+def test_the_page_names_the_sizes_that_the_plan_wants() -> None:
+    page = " ".join((ROOT / "docs" / "configuration.md").read_text().split())
+    nodes, pods = (
+        ", ".join(f"/{longest(gateways)}" for gateways in (2, 3, 4))
+        for longest in (longest_node_block, longest_pod_block)
+    )
+    assert f"with 2, 3 or 4 gateways `node_cidr` is a {nodes} or larger, and `pod_cidr` a {pods}." in page
+    assert f"those of four gateways fit into a /{probe_room(4)} and not into a /{probe_room(4) + 1}" in page
 
 
 def test_a_document_that_differs_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from config.schema import StackConfig
 from network.plan import NetworkPlanError, plan_network
+from network.prefixes import probe_block
 from tests.stacks import HOST_KEY, STACK_FILES, ssh_region, stack, stack_data
 
 Edits = list[tuple[str, Any]]
@@ -359,8 +360,29 @@ RULES: list[tuple[str, Edits, str]] = [
     (
         "pod ranges too small for the probes of four gateways",
         [("regions.0.gateways.count", 4), ("kubernetes.node_pod_prefix", 28)],
-        "region hub: with kubernetes.node_pod_prefix 28 the addresses at which 4 gateways are probed would be other "
-        "machines' pods; write 27 or less, or fewer gateways",
+        "region hub: with kubernetes.node_pod_prefix 28 the addresses at which 4 gateways are probed would be another "
+        "machine's pods; write node_pod_prefix: 27 or less, or fewer gateways",
+    ),
+    (
+        "slots too small for their ladder",
+        [
+            ("kubernetes.slots", {"node_prefix": 27, "pod_prefix": 16}),
+            (
+                "regions.1",
+                {
+                    **stack_data()["regions"][1],
+                    "node_cidr": None,
+                    "pod_cidr": None,
+                    "slot": 40,
+                    "machines": [
+                        {"name": f"gpu-{host}", "node_ip": f"10.0.5.{host}", "gateway": True}
+                        for host in (2, 3, 4)
+                    ],
+                },
+            ),
+        ],
+        "region gpu: node_cidr 10.0.5.0/27 is too small for 3 gateways, which must be able to take each other's place "
+        "by longer prefixes; write kubernetes.slots.node_prefix: 26 or less, or ranges in place of the slot, or fewer",
     ),
     (
         "a range without hosts",
@@ -539,12 +561,48 @@ def test_a_machine_runs_no_more_pods_than_its_range_has_addresses_for(prefix: in
     assert plan_network(stack(("kubernetes.node_pod_prefix", prefix))).max_pods == pods
 
 
-def test_more_prefixes_than_devices_should_hold_are_refused() -> None:
-    regions = stack_data()["regions"][:1]
-    for number in range(40):
+@pytest.mark.parametrize(("gateways", "node", "pod"), [(2, 28, 25), (3, 26, 23), (4, 24, 21)])
+def test_blocks_are_as_small_as_their_ladder_allows_and_no_smaller(
+    gateways: int, node: int, pod: int
+) -> None:
+    listed = [
+        {"name": f"gpu-{host}", "node_ip": f"10.1.0.{host}", "gateway": host - 2 < gateways}
+        for host in range(2, 7)
+    ]
+    # Of two gateways' least pod range the five machines can only have small parts.
+    size = 28 if gateways == 2 else 27
+    edits: Edits = [("kubernetes.node_pod_prefix", size), ("regions.1.machines", listed)]
+    fits: Edits = [("regions.1.node_cidr", f"10.1.0.0/{node}"), ("regions.1.pod_cidr", f"10.129.0.0/{pod}")]
+    region = plan_network(stack(*edits, *fits)).region("gpu")
+    assert len(region.gateways) == gateways
+    for field, block, largest in (
+        ("node_cidr", f"10.1.0.0/{node + 1}", node),
+        ("pod_cidr", f"10.129.0.0/{pod + 1}", pod),
+    ):
+        said = refusal([*edits, *fits, (f"regions.1.{field}", block)])
+        assert f"region gpu: {field} {block} is too small for {gateways} gateways" in said
+        assert f"write a /{largest} or larger, or fewer gateways" in said
+
+
+@pytest.mark.parametrize("prefix", range(20, 29))
+def test_one_gateway_has_its_probe_addresses_wherever_a_machine_has_pods(prefix: int) -> None:
+    alone = [{"name": "gpu-a", "node_ip": "10.1.0.2", "gateway": True}]
+    edits: Edits = [("kubernetes.node_pod_prefix", prefix), ("regions.1.machines", alone)]
+    pods = f"10.129.0.0/{prefix - 2}"
+    fits: Edits = [("regions.1.node_cidr", "10.1.0.0/30"), ("regions.1.pod_cidr", pods)]
+    region = plan_network(stack(*edits, *fits, ("regions.0.pod_cidr", "10.144.0.0/12"))).region("gpu")
+    probes = probe_block(region.pod_cidr, 0)
+    assert probes.subnet_of(region.pod_cidr)
+    assert not probes.overlaps(region.nodes[0].pod_cidr)
+
+
+def large_regions(count: int, machines: int) -> list[dict[str, Any]]:
+    """The hub, and regions with four gateways on ranges in which every machine has a tile of its own."""
+    regions: list[dict[str, Any]] = stack_data()["regions"][:1]
+    for number in range(count):
         listed = [
-            {"name": f"r{number}-{i}", "node_ip": f"10.0.{number + 1}.{i}", "gateway": True}
-            for i in range(2, 6)
+            {"name": f"r{number}-{i}", "node_ip": f"10.0.{number + 1}.{i + 2}", "gateway": i < 4}
+            for i in range(machines)
         ]
         region = {
             "name": f"r{number}",
@@ -553,6 +611,35 @@ def test_more_prefixes_than_devices_should_hold_are_refused() -> None:
             "cni": "plain",
         }
         regions.append({**region, "slot": number + 1, "machines": listed})
-    said = refusal([("regions", regions), ("tailnet.max_devices", 1000)])
-    assert "the stack's devices may come to advertise 3765 prefixes, 92 of them for region r0" in said
-    assert "write fewer gateways per region" in said
+    return regions
+
+
+SMALL_PODS: Edits = [("kubernetes.node_pod_prefix", 25), ("tailnet.max_devices", 1000)]
+
+
+def test_more_prefixes_than_devices_should_hold_are_refused() -> None:
+    # A region of them usually has 66 prefixes and one for each machine; the hub is like them with two gateways.
+    said = refusal([*SMALL_PODS, ("regions", large_regions(60, 60))])
+    worst, hub = 34 + 31 * (32 + 60), 40 + 3
+    total = 59 * (66 + 60) + worst + hub
+    assert (
+        f"the stack's devices may come to advertise {total} prefixes, {worst} of them for region r0" in said
+    )
+    assert "8192 at most; write fewer gateways per region" in said
+    assert len(plan_network(stack(*SMALL_PODS, ("regions", large_regions(33, 60)))).regions) == 34
+
+
+def test_what_every_machine_of_its_own_advertises_counts_too() -> None:
+    hub = stack_data()["regions"][0] | {
+        "mode": "per-node",
+        "gateways": {"count": 0},
+        "node_cidr": "10.0.0.0/16",
+        "pod_cidr": "10.128.0.0/10",
+        "node_groups": [
+            {"name": f"g{number}", "count": 1000, "first_ip": f"10.0.{4 * number + 4}.0"}
+            for number in range(5)
+        ],
+    }
+    said = refusal([("regions.0", hub), ("regions.1", ...), ("kubernetes.node_pod_prefix", 26)])
+    assert "may come to advertise 10002 prefixes, 10002 of them for region hub" in said
+    assert "or mode: gateway for a large region" in said

@@ -21,6 +21,7 @@ from config.problems import stack_problems
 from config.schema import StackConfig
 from network.links import region_links
 from network.plan import NetworkPlanError, RegionPlan, plan_network
+from network.prefixes import probe_block
 from network.tailnet_policy import tailnet_policy
 from outputs import address_map
 from tests.stacks import put, stack_data
@@ -45,8 +46,12 @@ def few(examples: int) -> settings:
 def exported(config: StackConfig) -> dict[str, Any]:
     """The plan as others get it: the stack's outputs, the links and the tailnet's policy."""
     plan = plan_network(config)
+    regions = address_map(plan)
+    for region, data in zip(plan.regions, regions, strict=True):
+        probes = [probe_block(region.pod_cidr, number) for number, _ in enumerate(region.gateways)]
+        data["probes"] = [str(block) for block in probes]
     return {
-        "regions": address_map(plan),
+        "regions": regions,
         "links": [asdict(link) for link in region_links(config, plan)],
         "policy": tailnet_policy(plan),
         "devices": plan.devices,
@@ -156,7 +161,7 @@ def bend(plan: Any, path: str, value: Any) -> None:
     *parents, last = path.split(".")
     for part in parents:
         plan = plan[int(part) if part.isdigit() else part]
-    plan[last] = value
+    plan[int(last) if last.isdigit() else last] = value
 
 
 BENT: list[tuple[str, Any, str]] = [
@@ -176,6 +181,12 @@ BENT: list[tuple[str, Any, str]] = [
     ("regions.1.nodes.1.advertise", ["10.1.0.0/24", "10.129.0.0/16"], "two gateways advertise the same prefix"),
     ("regions.1.nodes.1.advertise", ["10.2.0.0/24", "10.129.0.0/16"], "gpu-b advertises foreign addresses"),
     ("regions.1.nodes.1.advertise", ["10.1.0.0/30"], "no room to take over"),
+    ("regions.1.nodes.1.advertise", ["10.129.0.0/27"], "no room to take over"),
+    ("regions.1.probes", ["10.129.0.4/30"], "not four addresses for probes for each gateway"),
+    ("regions.1.probes.1", "10.129.0.4/30", "two gateways are probed at the same addresses"),
+    ("regions.1.probes.1", "10.128.0.8/30", "addresses for probes are not the region's"),
+    ("regions.1.probes.1", "10.129.12.8/30", "addresses for probes are a machine's pods"),
+    ("regions.1.probes.1", "10.128.0.8/30", "a prefix is not approved"),
     ("regions.1.tag", "tag:tailspan-hub", "its tag may advertise foreign addresses"),
     ("policy.autoApprovers.routes", {}, "a prefix is not approved"),
     ("policy.tagOwners", {}, "nobody owns its tag"),

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from heapq import heappop, heappush
 from ipaddress import IPv4Network, collapse_addresses
+from itertools import count as numbers
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import Block, Ladder
+from agent.core.claims import Order
 from agent.core.layout import Layout
-from agent.ladder import Claim, claim, deepest_rung, node_tile_length, orders, tile_at, tile_length, tiles
+from agent.ladder import (
+    MOST_NODE_TILES,
+    Claim,
+    claim,
+    deepest_rung,
+    node_tile_length,
+    orders,
+    tile_at,
+    tile_length,
+    tiles,
+)
+from config.cluster import LARGEST_POD_RANGE, SMALLEST_POD_RANGE
+from network.plan import node_pod_range
 from network.prefixes import (
     LONGEST_POD_PREFIX,
     MAX_GATEWAYS,
+    PrefixCount,
     ladder,
     longest_node_block,
     longest_pod_block,
@@ -23,6 +42,7 @@ from network.prefixes import (
     probe_block,
     probe_room,
 )
+from network.rules import MOST_PREFIXES
 
 
 @st.composite
@@ -76,32 +96,88 @@ def test_gateways_cover_by_the_block_its_halves_and_its_quarters() -> None:
 NODES, PODS = IPv4Network("10.1.0.0/24"), IPv4Network("10.128.0.0/16")
 
 
-@pytest.mark.parametrize("gateways", [2, 3, 4])
-@pytest.mark.parametrize("count", [0, 9, 40, 200])
-def test_the_plan_counts_what_gateways_advertise_and_what_one_of_them_takes_over(
-    gateways: int, count: int
-) -> None:
-    own = tuple(IPv4Network(f"10.128.{20 + number}.0/24") for number in range(gateways))
-    blocks = (
-        Block(prefix=NODES, own=tuple(IPv4Network(f"10.1.0.{20 + number}") for number in range(gateways))),
-        Block(prefix=PODS, longest=LONGEST_POD_PREFIX, own=own, node=24),
-    )
-    probes = tuple(tuple(probe_address(PODS, i, j) for j in range(gateways)) for i in range(gateways))
-    layouts = [Layout(Ladder(blocks=blocks, probes=probes), gateways, me) for me in range(gateways)]
-    for layout in layouts:
-        for host in range(30, 30 + count):
-            layout.populate(f"10.128.{host}.0/24", 0.0, heard=True)
-    calm = sum(len(layout.advertised({})) for layout in layouts)
-    lost = {order: 1 for order in layouts[1].orders if order[0] == 0}
-    taken = len(layouts[1].advertised(lost)) - len(layouts[1].advertised({}))
-    planned = prefix_count(NODES, PODS, gateways, count + gateways, 24)
-    assert 0.85 * planned <= calm + taken <= planned
+@dataclass(frozen=True)
+class Region:
+    """A region as its gateways' agents know it: ranges, the hosts of its gateways, and those of its other nodes."""
+
+    node_cidr: IPv4Network
+    pod_cidr: IPv4Network
+    node: int
+    gateways: tuple[int, ...]
+    others: tuple[int, ...] = ()
+
+    def pods(self, host: int) -> IPv4Network:
+        return node_pod_range(self.pod_cidr, self.node, host)
+
+    @property
+    def blocks(self) -> tuple[IPv4Network, IPv4Network]:
+        return self.node_cidr, self.pod_cidr
+
+    @property
+    def count(self) -> PrefixCount:
+        nodes = len(self.gateways) + len(self.others)
+        return prefix_count(self.node_cidr, self.pod_cidr, len(self.gateways), nodes, self.node)
+
+    def layouts(self) -> list[Layout]:
+        """What the agent of each gateway makes of it, as bootstrap/agent.py configures them."""
+        order = range(len(self.gateways))
+        addresses = tuple(
+            IPv4Network((int(self.node_cidr.network_address) + host, 32)) for host in self.gateways
+        )
+        pods = tuple(self.pods(host) for host in self.gateways)
+        ladder = Ladder(
+            blocks=(
+                Block(prefix=self.node_cidr, own=addresses),
+                Block(prefix=self.pod_cidr, longest=LONGEST_POD_PREFIX, own=pods, node=self.node),
+            ),
+            probes=tuple(tuple(probe_address(self.pod_cidr, one, other) for other in order) for one in order),
+        )
+        found = [Layout(ladder, len(self.gateways), me) for me in order]
+        for layout in found:
+            for host in self.others:
+                layout.populate(str(self.pods(host)), 0.0, heard=True)
+        return found
+
+
+def default_region(gateways: int, others: int) -> Region:
+    return Region(NODES, PODS, 24, tuple(range(20, 20 + gateways)), tuple(range(30, 30 + others)))
+
+
+def all_rungs(region: Region) -> set[str]:
+    """Whatever its gateways may ever advertise."""
+    found: set[str] = set()
+    for layout in region.layouts():
+        for rung in range(1, deepest_rung(len(region.gateways)) + 1):
+            found |= layout.advertised(dict.fromkeys(layout.orders, rung))
+    return found
+
+
+@pytest.mark.parametrize("gateways", [1, 2, 3, 4])
+@pytest.mark.parametrize("others", [0, 9, 40, 200])
+def test_the_plan_counts_what_gateways_advertise(gateways: int, others: int) -> None:
+    region = default_region(gateways, others)
+    usual = sum(len(layout.advertised({})) for layout in region.layouts())
+    assert (usual, len(all_rungs(region))) == (region.count.usual, region.count.most)
+
+
+def test_the_counts_in_default_ranges_are_those_that_the_limit_was_chosen_for() -> None:
+    counts = [default_region(gateways, 20 - gateways).count for gateways in range(1, 5)]
+    assert counts == [
+        PrefixCount(3, 3),
+        PrefixCount(40 + 20, 232 + 7 * 20),
+        PrefixCount(49 + 20, 497 + 15 * 20),
+        PrefixCount(66, 1026),
+    ]
+    assert default_region(2, 230).count.usual == 40 + 2 * MOST_NODE_TILES
+    for count, stacks in ((counts[1], 128), (counts[3], 33)):
+        assert (stacks - 1) * count.usual + count.most <= MOST_PREFIXES
 
 
 def test_one_gateway_advertises_its_blocks_and_its_probe_addresses_and_nothing_else() -> None:
     assert ladder(NODES, 1) == ((NODES,),)
     assert tiles(NODES, 1) == ()
-    assert prefix_count(NODES, PODS, 1, 50, 24) == 3
+    (layout,) = default_region(1, 50).layouts()
+    assert layout.advertised({}) == {str(NODES), str(PODS), "10.128.0.4/30"}
 
 
 @pytest.mark.parametrize(("gateways", "longest"), [(1, 30), (2, 28), (3, 26), (4, 24)])
@@ -111,6 +187,14 @@ def test_a_block_has_room_for_covers_tiles_and_every_take_over(gateways: int, lo
         tiles(IPv4Network((0, longest)), gateways)
         with pytest.raises(ValueError, match=f"write a range of at most /{longest}"):
             tiles(IPv4Network((0, longest + 1)), gateways)
+
+
+@pytest.mark.parametrize(("gateways", "longest"), [(2, 25), (3, 23), (4, 21)])
+def test_a_pod_block_has_room_for_probe_addresses_beside_them(gateways: int, longest: int) -> None:
+    assert longest_pod_block(gateways) == longest
+    tiles(IPv4Network((0, longest)), gateways, longest=LONGEST_POD_PREFIX)
+    with pytest.raises(ValueError, match=f"write a range of at most /{longest}"):
+        tiles(IPv4Network((0, longest + 1)), gateways, longest=LONGEST_POD_PREFIX)
 
 
 @pytest.mark.parametrize("gateways", [2, 3])
@@ -165,60 +249,113 @@ def test_the_orders_are_those_that_tiles_have(gateways: int) -> None:
     assert {tile.order for tile in found} == set(orders(gateways))
 
 
-def test_addresses_for_probes_lie_in_the_pod_range_that_no_node_has() -> None:
+def test_each_gateway_has_four_addresses_for_probes() -> None:
     blocks = [probe_block(PODS, gateway) for gateway in range(MAX_GATEWAYS)]
     assert [str(block) for block in blocks] == [f"10.128.0.{host}/30" for host in (4, 8, 12, 16)]
     assert str(probe_address(PODS, 2, 3)) == "10.128.0.15"
-    # Inside the range of host 0 as long as a node's range is as large as that.
-    for gateways in range(1, MAX_GATEWAYS + 1):
-        first = next(PODS.subnets(new_prefix=probe_room(gateways)))
-        assert all(probe_block(PODS, gateway).subnet_of(first) for gateway in range(gateways))
     assert [probe_room(gateways) for gateways in range(1, 5)] == [29, 28, 28, 27]
-    # Longer than whatever a take-over advertises, so it is the gateway's alone.
-    for gateways in range(2, MAX_GATEWAYS + 1):
-        for prefix in range(8, longest_pod_block(gateways) + 1):
-            block = IPv4Network((0, prefix))
-            assert tile_length(block, gateways, LONGEST_POD_PREFIX) + deepest_rung(gateways) < 30
 
 
-# One tile's history: who is alive, and the deepest rung that each gateway has in the tailnet (-1: none).
-History = tuple[frozenset[int], tuple[int, ...]]
+@pytest.mark.parametrize("gateways", [1, 2, 3, 4])
+@pytest.mark.parametrize("node", range(LARGEST_POD_RANGE, SMALLEST_POD_RANGE + 1))
+def test_no_machine_has_a_probe_address_among_its_pods(gateways: int, node: int) -> None:
+    """Host 0 is the network address and so no machine: the first that may be one is host 1."""
+    pods = IPv4Network((PODS.network_address, min(node - 1, longest_pod_block(gateways))))
+    machines = [node_pod_range(pods, node, host) for host in (1, 2, (1 << node - pods.prefixlen) - 1)]
+    met = any(probe_block(pods, gateway).overlaps(one) for gateway in range(gateways) for one in machines)
+    # Where they would meet, the plan refuses (network/rules.py).
+    assert met == (node > probe_room(gateways))
+    assert met == ((gateways, node) == (4, 28))
+    if not met:
+        first = node_pod_range(pods, node, 0)
+        assert all(probe_block(pods, gateway).subnet_of(first) for gateway in range(gateways))
 
 
-def after(state: History, gateway: int) -> tuple[History, Claim | None]:
-    """The gateway dies, or comes back; then the living settle. The dead keep what they had in the tailnet."""
-    alive, rungs = state
-    alive = alive - {gateway} if gateway in alive else alive | {gateway}
-    order = range(len(rungs))
-    lost = {one: rungs[one] for one in order if one not in alive and rungs[one] >= 0}
+@pytest.mark.parametrize("gateways", [2, 3, 4])
+def test_probe_addresses_are_longer_than_whatever_a_take_over_advertises(gateways: int) -> None:
+    for prefix in range(8, longest_pod_block(gateways) + 1):
+        block = IPv4Network((0, prefix))
+        assert tile_length(block, gateways, LONGEST_POD_PREFIX) + deepest_rung(gateways) < 30
+
+
+# What deaths and returns lead to: who is alive, and for each order of tiles the deepest rung that each gateway has in
+# the tailnet (-1: none).
+Rungs = tuple[int, ...]
+State = tuple[frozenset[int], tuple[Rungs, ...]]
+
+
+@cache
+def settled(order: Order, alive: frozenset[int], before: Rungs) -> tuple[Rungs, Claim | None]:
+    """An order's rungs once the living have agreed; the dead keep what they had in the tailnet."""
+    lost = {one: rung for one, rung in enumerate(before) if one not in alive and rung >= 0}
     claimed = claim(order, alive, lost)
-    settled = [rungs[one] if one not in alive else 0 if one == 0 else -1 for one in order]
+    rungs = [before[one] if one not in alive else 0 if one == order[0] else -1 for one in range(len(before))]
     if claimed:
-        settled[claimed.gateway] = max(settled[claimed.gateway], claimed.rung)
-    return (alive, tuple(settled)), claimed
+        rungs[claimed.gateway] = max(rungs[claimed.gateway], claimed.rung)
+    return tuple(rungs), claimed
 
 
-def histories(gateways: int, steps: int, *, outages: bool) -> Iterator[tuple[History, Claim | None]]:
-    """Every state that deaths and returns in any order lead to; with `outages` also through the death of all."""
-    everyone: History = (frozenset(range(gateways)), (0, *[-1] * (gateways - 1)))
-    seen, border = {everyone}, [everyone]
-    for _ in range(steps):
-        found = [after(state, gateway) for state in border for gateway in range(gateways)]
-        found = [(state, claimed) for state, claimed in found if state[0] or outages]
-        yield from found
-        border = [state for state, _ in found if state not in seen]
-        seen.update(border)
+def other_sets(alive: frozenset[int], gateways: int, *, outages: bool) -> Iterator[frozenset[int]]:
+    """Who may be alive next: any number die and return at once; without `outages` somebody lives all the while."""
+    for flags in product((False, True), repeat=gateways):
+        found = frozenset(one for one, lives in enumerate(flags) if lives)
+        if found != alive and (outages or found & alive):
+            yield found
+
+
+def histories(
+    gateways: int, steps: int, tiles: Sequence[Order], *, outages: bool
+) -> Iterator[tuple[State, tuple[Claim | None, ...]]]:
+    """
+    Every state that so many deaths and returns lead to, alone or several at once, in any order; and those where the
+    control server has dropped some of the dead meanwhile. With `outages` also through the death of all.
+    """
+    everyone = frozenset(range(gateways))
+    first = tuple(tuple(0 if one == order[0] else -1 for one in range(gateways)) for order in tiles)
+    start: State = everyone, first
+    turn = numbers()
+    least, border = {start: 0}, [(0, next(turn), start)]
+    yield start, tuple(Claim(order[0], 0) for order in tiles)
+    while border:
+        taken, _, state = heappop(border)
+        if taken > least[state]:
+            continue
+        alive, rungs = state
+        found = [
+            (taken + len(alive ^ then), then, rungs) for then in other_sets(alive, gateways, outages=outages)
+        ]
+        for gone in everyone - alive:
+            left = (tuple(-1 if one == gone else rung for one, rung in enumerate(each)) for each in rungs)
+            found.append((taken, alive, tuple(left)))
+        for cost, then, before in found:
+            if cost > steps:
+                continue
+            ends = [settled(order, then, each) for order, each in zip(tiles, before, strict=True)]
+            after: State = then, tuple(each for each, _ in ends)
+            yield after, tuple(claimed for _, claimed in ends)
+            if cost < least.get(after, steps + 1):
+                least[after] = cost
+                heappush(border, (cost, next(turn), after))
+
+
+def tile_histories(
+    gateways: int, steps: int, *, outages: bool
+) -> Iterator[tuple[frozenset[int], Rungs, Claim | None]]:
+    """The same for one tile: all others have the same history under other numbers."""
+    order = tuple(range(gateways))
+    for (alive, (rungs,)), (claimed,) in histories(gateways, steps, [order], outages=outages):
+        yield alive, rungs, claimed
 
 
 # How many deaths and returns in a row, in any order, a tile always survives, though nobody ever leaves the tailnet.
-SURVIVED = [(2, 4, True), (2, 50, False), (3, 5, True), (4, 6, True)]
+SURVIVED = [(1, 50, True), (2, 4, True), (2, 50, False), (3, 5, True), (4, 6, True)]
 
 
 @pytest.mark.parametrize(("gateways", "steps", "outages"), SURVIVED)
 def test_a_living_gateway_receives_every_tile_however_they_fail(
     gateways: int, steps: int, outages: bool
 ) -> None:
-    for (alive, rungs), claimed in histories(gateways, steps, outages=outages):
+    for alive, rungs, claimed in tile_histories(gateways, steps, outages=outages):
         if not alive:
             assert claimed is None
             continue
@@ -232,7 +369,7 @@ def test_a_living_gateway_receives_every_tile_however_they_fail(
 
 @pytest.mark.parametrize("gateways", [2, 3, 4])
 def test_no_two_gateways_ever_own_a_rung_and_none_lies_deeper_than_the_last(gateways: int) -> None:
-    for (_, rungs), _ in histories(gateways, 14, outages=True):
+    for _, rungs, _ in tile_histories(gateways, 14, outages=True):
         owned = [rung for rung in rungs if rung >= 0]
         assert len(set(owned)) == len(owned)
         assert max(owned, default=0) <= deepest_rung(gateways)
@@ -241,13 +378,13 @@ def test_no_two_gateways_ever_own_a_rung_and_none_lies_deeper_than_the_last(gate
 @pytest.mark.parametrize(("gateways", "steps"), [(2, 5), (3, 6), (4, 7)])
 def test_the_ladder_ends_where_the_table_says(gateways: int, steps: int) -> None:
     """The negative control of SURVIVED: one step further a tile can be left to the control server."""
-    states = histories(gateways, steps, outages=True)
-    assert any(alive and claimed is None for (alive, _), claimed in states)
+    states = tile_histories(gateways, steps, outages=True)
+    assert any(alive and claimed is None for alive, _, claimed in states)
 
 
 @pytest.mark.parametrize("gateways", [2, 3, 4])
 def test_when_all_are_back_everything_is_as_in_the_beginning(gateways: int) -> None:
-    for (alive, rungs), claimed in histories(gateways, 14, outages=True):
+    for alive, rungs, claimed in tile_histories(gateways, 14, outages=True):
         if len(alive) == gateways:
             assert claimed == Claim(0, 0)
             assert rungs == (0, *[-1] * (gateways - 1))
@@ -265,3 +402,159 @@ def test_a_home_whose_agent_is_dead_keeps_its_tiles_but_takes_nothing() -> None:
     assert claim((0, 1, 2), {1, 2}, {0: 0}, acting={2}) == Claim(2, 1)
     assert claim((0, 1, 2), {0, 1}, {2: 1}, acting={1}) == Claim(1, 2)
     assert claim((0, 1), {1}, {0: 0}, acting=()) is None
+
+
+def in_the_tailnet(layouts: Sequence[Layout], state: State) -> list[frozenset[str]]:
+    """What the control server gives each gateway in a state: what it advertises, or did when it died."""
+    tiles, found = layouts[0].orders, []
+    for layout in layouts:
+        rungs = {order: each[layout.me] for order, each in zip(tiles, state[1], strict=True)}
+        # Its own tiles it always has, unless the control server has dropped the device.
+        dropped = any(rung < 0 for order, rung in rungs.items() if order[0] == layout.me)
+        claims = {order: rung for order, rung in rungs.items() if rung > 0}
+        found.append(frozenset() if dropped else layout.advertised(claims))
+    return found
+
+
+@cache
+def place(block: IPv4Network, prefix: str) -> tuple[int, int] | None:
+    """A prefix's length, and the number of its first address in the block."""
+    network = IPv4Network(prefix)
+    start = int(network.network_address) - int(block.network_address)
+    return (network.prefixlen, start) if network.subnet_of(block) else None
+
+
+@cache
+def inside(block: IPv4Network, prefixes: frozenset[str]) -> Mapping[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for prefix in prefixes:
+        if at := place(block, prefix):
+            found.setdefault(at[0], []).append(at[1])
+    return found
+
+
+NOBODY = 255
+
+
+def receivers(block: IPv4Network, tailnet: Sequence[frozenset[str]]) -> bytearray:
+    """Longest-prefix match for every address of a block: the number of the gateway that gets it."""
+    found = bytearray([NOBODY]) * block.num_addresses
+    owned = [inside(block, prefixes) for prefixes in tailnet]
+    # Written from the shortest to the longest, so the longest one stays.
+    for length in range(block.prefixlen, 33):
+        size = 1 << (32 - length)
+        for gateway, lengths in enumerate(owned):
+            for start in lengths.get(length, ()):
+                found[start : start + size] = bytes([gateway]) * size
+    return found
+
+
+def check(region: Region, layouts: Sequence[Layout], state: State) -> bool:
+    """What must hold of a region in each state; `layouts` are those of its gateways."""
+    alive = state[0]
+    tailnet = in_the_tailnet(layouts, state)
+    # Nobody owns what another one owns, and there is never more than the plan counts.
+    assert len(frozenset().union(*tailnet)) == sum(map(len, tailnet)) <= region.count.most
+    for gateway in alive:
+        covers = {str(prefix) for block in region.blocks for prefix in ladder(block, len(layouts))[gateway]}
+        assert covers <= tailnet[gateway]
+        # What the others read of it is what it claims.
+        tiles = zip(layouts[0].orders, state[1], strict=True)
+        assert layouts[gateway].rungs(tailnet[gateway]) == {
+            order: rungs[gateway] for order, rungs in tiles if rungs[gateway] >= 0
+        }
+    if not alive:
+        return True
+    for block in region.blocks:
+        got = receivers(block, tailnet)
+        if block == region.pod_cidr:
+            # A gateway's probe addresses are its own, so that nobody else answers for it; no machine has them.
+            for gateway in range(len(layouts)):
+                start = int(probe_block(block, gateway).network_address) - int(block.network_address)
+                answers = set(got[start : start + 4])
+                assert answers == {gateway} or (gateway not in alive and answers <= alive)
+                got[start : start + 4] = bytes([next(iter(alive))]) * 4
+        assert not got.translate(None, bytes(alive)), f"{block}: not all of it reaches one of {sorted(alive)}"
+    return True
+
+
+def smallest_region(gateways: int) -> Region:
+    nodes, pods = longest_node_block(gateways), min(longest_pod_block(gateways), 27)
+    return Region(
+        IPv4Network((NODES.network_address, nodes)),
+        IPv4Network((PODS.network_address, pods)),
+        28 if gateways < MAX_GATEWAYS else 27,
+        tuple(range(1, 1 + gateways)),
+    )
+
+
+def tiled_region(gateways: int) -> Region:
+    """One whose nodes have tiles of their own."""
+    pods = IPv4Network((PODS.network_address, {1: 21, 2: 19, 3: 18, 4: 16}[gateways]))
+    node = {1: 24, 2: 24, 3: 25, 4: 25}[gateways]
+    return Region(NODES, pods, node, tuple(range(1, 1 + gateways)), (6, 7))
+
+
+@pytest.mark.parametrize("region", [smallest_region, tiled_region])
+@pytest.mark.parametrize(("gateways", "steps", "outages"), SURVIVED)
+def test_every_address_of_a_region_reaches_a_living_gateway_however_they_fail(
+    gateways: int, steps: int, outages: bool, region: Callable[[int], Region]
+) -> None:
+    found = region(gateways)
+    layouts = found.layouts()
+    states = {state for state, _ in histories(gateways, steps, layouts[0].orders, outages=outages)}
+    assert all(check(found, layouts, state) for state in states)
+
+
+def test_a_node_of_the_tiled_region_has_a_tile_and_one_of_the_smallest_has_none() -> None:
+    for gateways in range(2, MAX_GATEWAYS + 1):
+        for region, has_tile in ((tiled_region(gateways), True), (smallest_region(gateways), False)):
+            usual = frozenset[str]().union(*(layout.advertised({}) for layout in region.layouts()))
+            assert (str(region.pods(region.gateways[0])) in usual) == has_tile
+
+
+@pytest.mark.parametrize(("gateways", "steps"), [(2, 5), (3, 6)])
+def test_one_step_further_some_address_is_left_to_the_control_server(gateways: int, steps: int) -> None:
+    """The negative control of the test above."""
+    region = smallest_region(gateways)
+    layouts = region.layouts()
+    states = {state for state, _ in histories(gateways, steps, layouts[0].orders, outages=True)}
+    with pytest.raises(AssertionError, match="not all of it reaches one of"):
+        all(check(region, layouts, state) for state in states)
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> Region:
+    """Of any shape that the plan lets pass, pods not larger than a /16."""
+    gateways = draw(st.integers(1, MAX_GATEWAYS))
+    node = draw(st.integers(LARGEST_POD_RANGE, min(SMALLEST_POD_RANGE, probe_room(gateways))))
+    nodes = draw(st.integers(16, longest_node_block(gateways)))
+    pods = draw(st.integers(16, min(longest_pod_block(gateways), node - (1 if gateways < 2 else 3))))
+    last = min((1 << 32 - nodes) - 2, (1 << node - pods) - 1)
+    hosts = draw(st.lists(st.integers(1, last), min_size=gateways, max_size=gateways + 9, unique=True))
+    return Region(
+        IPv4Network((NODES.network_address, nodes)),
+        IPv4Network((PODS.network_address, pods)),
+        node,
+        tuple(sorted(hosts[:gateways])),
+        tuple(hosts[gateways:]),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(region=regions(), data=st.data())
+def test_the_same_of_regions_of_any_shape(region: Region, data: st.DataObject) -> None:
+    gateways = len(region.gateways)
+    layouts = region.layouts()
+    tiles = layouts[0].orders
+    alive = frozenset(range(gateways))
+    rungs = tuple(tuple(0 if one == order[0] else -1 for one in range(gateways)) for order in tiles)
+    left = max(steps for number, steps, outages in SURVIVED if (number, outages) == (gateways, True))
+    check(region, layouts, (alive, rungs))
+    while left:
+        near = [then for then in other_sets(alive, gateways, outages=True) if len(alive ^ then) <= left]
+        then = data.draw(st.sampled_from(near))
+        left -= len(alive ^ then)
+        alive = then
+        rungs = tuple(settled(order, alive, each)[0] for order, each in zip(tiles, rungs, strict=True))
+        check(region, layouts, (alive, rungs))

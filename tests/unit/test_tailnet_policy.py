@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from agent.config import parse
+from agent.core.layout import Layout
+from agent.ladder import deepest_rung
+from bootstrap.agent import agent_config
 from config.schema import StackConfig
 from network.plan import NetworkPlan, plan_network
 from network.tailnet_policy import tailnet_policy
@@ -56,6 +60,24 @@ def test_every_advertised_prefix_is_approved_for_its_gateway(
     for region in plan.regions:
         for prefix in (prefix for gateway in region.gateways for prefix in gateway.advertise):
             assert [tags for cidr, tags in routes.items() if prefix.subnet_of(cidr)] == [[region.tag]]
+
+
+def test_whatever_a_gateway_may_come_to_advertise_is_approved_for_it(
+    plan: NetworkPlan, policy: dict[str, Any]
+) -> None:
+    """Tiles, the parts that a take-over cuts them into, addresses for probes: all lie inside approved ranges."""
+    routes = {IPv4Network(cidr): tags for cidr, tags in policy["autoApprovers"]["routes"].items()}
+    for region in plan.regions:
+        for gateway in region.gateways:
+            config = parse(agent_config(gateway, region, plan), bytes(32))
+            assert config.ladder is not None
+            layout = Layout(config.ladder, len(region.gateways), config.index)
+            for node in region.nodes:
+                layout.populate(str(node.pod_cidr), 0.0, heard=True)
+            assert layout.probe_blocks[config.index] in layout.advertised({})
+            for rung in range(deepest_rung(len(region.gateways)) + 1):
+                for prefix in map(IPv4Network, layout.advertised(dict.fromkeys(layout.orders, rung))):
+                    assert [tags for cidr, tags in routes.items() if prefix.subnet_of(cidr)] == [[region.tag]]
 
 
 def test_pods_reach_pods_everywhere(plan: NetworkPlan, policy: dict[str, Any]) -> None:
