@@ -63,8 +63,9 @@ class Timing:
 
     beat: float = 0.08
     missed: float = 9.5
-    # How long a gateway that came back must be well before traffic returns to it; doubled on flaps. One to four seconds
-    # after its start tailscaled 1.102 notices its own device's address and opens its sockets anew, which loses packets.
+    # How long a gateway that came back must be well before traffic returns to it; doubled on flaps. Some
+    # seconds after its start tailscaled 1.102 logs that its own device got an address, and opens its sockets anew:
+    # probes were lost at such moments, though not only then (docs/failover.md).
     hold: float = 6.0
     longest_hold: float = 60.0
 

@@ -142,19 +142,20 @@ def _put(path: str, content: str, mode: str = "0644", *, fill_in: bool = False, 
     if _END in content:
         raise ValueError(f"{path}: the content holds the line {_END}, which ends it")
     text = content if content.endswith("\n") else content + "\n"
-    filler = (
-        "base64 -d"
-        if encoded
-        else "fill_in"
-        if fill_in
-        else "fill_node"
-        if any(blank in text for blank in BLANKS)
-        else ""
-    )
+    filler = _filler(text, fill_in, encoded)
     if filler:
         # Not a pipe: what `put` remembers as changed would be lost in a subshell.
         return f"put {mode} {path} < <({filler} <<'{_END}'\n{text}{_END}\n)\n"
     return f"put {mode} {path} <<'{_END}'\n{text}{_END}\n"
+
+
+def _filler(text: str, fill_in: bool, encoded: bool) -> str:
+    """What the text goes through on the machine; empty if it is written as it is."""
+    if encoded:
+        return "base64 -d"
+    if fill_in:
+        return "fill_in"
+    return "fill_node" if any(blank in text for blank in BLANKS) else ""
 
 
 def _function(name: str, *statements: str) -> str:

@@ -115,7 +115,7 @@ class Layout:
     def elsewhere(self, prefixes: Iterable[str]) -> Iterator[Target]:
         """
         The addresses that gateways of other regions answer probes at, among these prefixes of a device: each owns a
-        /30 of its region's pods of host 0 (`probe_addresses`), and where in it it answers is its number.
+        /30 of its region's pods of host 0 (network/prefixes.py, `probe_address`); where in it it answers is its number.
         """
         for prefix in prefixes:
             if not prefix.endswith("/30") or self.ours(prefix) or not _is_network(prefix):

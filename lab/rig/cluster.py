@@ -300,8 +300,8 @@ def _with_api(victim: str) -> None:
 ACTIONS: dict[str, Action] = {
     "power_off": Action(cloud.power_off, _power_on),
     "kill_tailscaled": Action(_kill("-x tailscaled"), _nothing),
-    "kill_pod": Action(_kill("'containerboot|tailscaled' ; pkill -KILL -f agent.pyz"), _nothing),
-    "kill_agent": Action(_kill("-f agent.pyz"), _nothing),
+    "kill_pod": Action(_kill("'containerboot|tailscaled' ; pkill -KILL -f [a]gent.pyz"), _nothing),
+    "kill_agent": Action(_kill("-f [a]gent.pyz"), _nothing),
     "no_forwarding": Action(
         lambda victim: _sh(victim, "sysctl -qw net.ipv4.ip_forward=0"),
         lambda victim: _sh(victim, "sysctl -qw net.ipv4.ip_forward=1"),

@@ -72,13 +72,25 @@ def test_it_converges_and_nothing_inside_the_region_is_lost(
     assert one.changes == []
 
 
-# Two probes of a flow in a row: on a busy machine those of one moment may be lost; the bench counts them all.
-MOMENT = 0.05
+LOSSLESS = (
+    "drain",
+    # It lost the probes of one moment in one of five runs (docs/failover.md).
+    pytest.param("rolling", marks=pytest.mark.unproven),
+    "reboot",
+    "kill_agent",
+    "agents",
+    "control",
+)
 
 
-@pytest.mark.parametrize("event", ["drain", "rolling", "reboot", "kill_agent", "agents", "control"])
-def test_what_is_planned_or_harmless_costs_a_moment_at_most(ours: list[Result], event: str) -> None:
-    assert max(of(ours, event).gap.values()) <= MOMENT
+@pytest.mark.parametrize("event", LOSSLESS)
+def test_what_is_planned_or_harmless_loses_not_one_probe(ours: list[Result], event: str) -> None:
+    one = of(ours, event)
+    assert one.lost == {"in": 0, "out": 0}
+
+
+def test_a_rolling_update_costs_two_probes_in_a_row_at_most(ours: list[Result]) -> None:
+    assert max(of(ours, "rolling").gap.values()) <= 0.05
 
 
 def test_the_articles_setup_stays_broken_where_ours_recovers(
@@ -91,7 +103,7 @@ def test_the_articles_setup_stays_broken_where_ours_recovers(
 
 def test_a_power_off_costs_less_than_in_the_articles_setup(ours: list[Result], article: list[Result]) -> None:
     theirs, mine = of(article, "power_off"), of(ours, "power_off")
-    assert mine.working == mine.flows > theirs.working
+    assert mine.working == mine.flows > theirs.working > 0
     assert not theirs.recovered or max(mine.gap.values()) < max(theirs.gap.values())
 
 

@@ -1,7 +1,7 @@
 """Gateways of the whole cluster that are drained, updated, cut off power: real pods, kubelets, CNI and kube-proxy.
 
-How fast and how often without any loss is a matter of many runs on a quiet machine (`make bench-failover`); here a busy
-one must not fail, so the probes of one moment may be lost where the bench promises that none is.
+How fast and how often without any loss is a matter of many runs on a quiet machine (`make bench-failover`). A rolling
+update has lost the probes of one moment here; that none is lost is what the bench promises and counts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pytest
 
 from lab.rig import cluster, table
 from lab.rig.result import Result
-from tests.lab.stand import FIGURES, Stand, console, get, kubectl
+from tests.lab.stand import FIGURES, Stand, console, get, kubectl, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -38,12 +38,15 @@ def test_traffic_between_regions_goes_on(measured: dict[tuple[str, str], Result]
         assert one.broken == 0
 
 
-@pytest.mark.parametrize("event", ["drain", "rolling"])
-def test_a_planned_change_costs_a_moment_at_most(measured: dict[tuple[str, str], Result], event: str) -> None:
-    assert max(measured[event, "failure"].gap.values()) <= MOMENT
+def test_a_drain_loses_not_one_probe(measured: dict[tuple[str, str], Result]) -> None:
+    assert measured["drain", "failure"].lost == {"in": 0, "out": 0}
 
 
-def test_both_gateways_of_a_region_carry_what_comes_in_and_what_goes_out(
+def test_a_rolling_update_costs_a_moment_at_most(measured: dict[tuple[str, str], Result]) -> None:
+    assert max(measured["rolling", "failure"].gap.values()) <= MOMENT
+
+
+def test_nodes_send_through_every_gateway_of_their_region(
     dev: Stand, measured: dict[tuple[str, str], Result]
 ) -> None:
     cluster.settle()
@@ -52,15 +55,19 @@ def test_both_gateways_of_a_region_carry_what_comes_in_and_what_goes_out(
         used = [line for line in metrics.splitlines() if "gateway_in_use{" in line]
         assert len(used) == 2
         assert all(line.endswith(" 1") for line in used), used
-    for gateway in cluster.GATEWAYS:
-        shown = console(gateway, "ip route show table 52")
-        assert shown
 
 
 def test_a_gateway_of_the_daemonset_is_evicted_alone(dev: Stand) -> None:
     budget = get("poddisruptionbudget", "subnet-router", "-n", "tailscale")
     assert budget["spec"]["minAvailable"] == 1
-    assert budget["status"]["disruptionsAllowed"] <= 1
+    until(
+        "one of two may be evicted",
+        lambda: (
+            get("poddisruptionbudget", "subnet-router", "-n", "tailscale")["status"]["disruptionsAllowed"]
+            == 1
+        ),
+        60,
+    )
     pods = get("pods", "-n", "tailscale", "-l", "app=subnet-router")["items"]
     assert [len(pod["spec"]["containers"]) for pod in pods] == [2, 2]
 
@@ -73,7 +80,7 @@ def test_nobody_is_drained_who_is_no_gateway(dev: Stand) -> None:
 def test_an_agent_on_a_node_takes_little(dev: Stand) -> None:
     for machine in ("hub-cp-1", "gpu-c", "gpu-a"):
         script = (
-            "pid=$(pgrep -f \"agent.pyz --config\" | head -1); awk '/VmRSS/ {print $2}' /proc/$pid/status"
+            "pid=$(pgrep -f \"[a]gent.pyz --config\" | head -1); awk '/VmRSS/ {print $2}' /proc/$pid/status"
         )
         kib = int(console(machine, script).split()[0])
         FIGURES.append(f"route agent on {machine}: {kib / 1024:.0f} MiB")
