@@ -73,6 +73,7 @@ class GatewayAgent:
             self._begin()
         else:
             seen = {name: self._seen(name) for name in self._partners}
+            self._core.claims.orders = self._layout.orders
             self._follow(self._core.decide(seen, self._own(), self._tailscale.rungs(), now), now)
         self._heartbeats.beat(now, self._words)
 

@@ -17,6 +17,7 @@ SETTLE_SECONDS = 1.0
 @dataclass
 class Claims:
     """
+    `orders`: those that some tile has now; one without tiles could never be seen to go to somebody else.
     `mine`: the rungs that this gateway advertises beyond its home tiles. A take-over is advertised at once; a claim is
     dropped only after the other's prefixes have been in the tailnet for a while: make before break.
     """

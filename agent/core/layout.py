@@ -15,7 +15,6 @@ from agent.ladder import (
     covering,
     deepest_rung,
     node_tile_length,
-    orders,
     tile_at,
     tile_length,
     tiles,
@@ -69,7 +68,8 @@ class Layout:
 
     @property
     def orders(self) -> tuple[Order, ...]:
-        return orders(self._gateways)
+        """The orders that some tile has. Where the gateways' own ranges lie close together one may have none."""
+        return tuple(sorted({*self._tiles, *(tile.order for tile in self._node_tiles)}))
 
     def populate(self, prefix: str, now: float, *, heard: bool) -> None:
         """There is a node with these pods (`heard` from itself), or somebody advertises a tile for it."""

@@ -9,6 +9,7 @@ step() { STEP=$1; say "$STEP"; }
 # The memory outlives an interrupted run (and a reboot starts every service anew): a file that was written and not yet
 # put to use must not look unchanged to the next run.
 PENDING=/run/tailspan.changed
+ADMISSION=tailspan-admission.service
 CHANGED=" "
 put() {
   local mode=$1 path=$2 new
@@ -156,6 +157,20 @@ kubelet_service() {
 # A bootstrap kubeconfig matters only until the node has a certificate; its token dies with the join.
 has_certificate() { [ -s /var/lib/kubelet/pki/kubelet-client-current.pem ] && [ -s /etc/kubernetes/kubelet.conf ]; }
 
+# Until it has a certificate the kubelet is refused whatever it asks, and asks ever more rarely: client-go's reflectors
+# wait up to a minute. Started anew it asks at once; its pods live on. Not before the node has its capacity: a kubelet
+# that starts with a node of none refuses its own static pods, for good.
+restart_when_admitted() {
+  has_certificate && return 0
+  systemctl stop $ADMISSION 2>/dev/null || true
+  systemd-run -q --collect --unit=$ADMISSION --property=RuntimeMaxSec=7200 /bin/sh -c '
+    pki=/var/lib/kubelet/pki/kubelet-client-current.pem
+    until server=$(grep -o "https://[^ ]*" /etc/kubernetes/kubelet.conf) &&
+        curl -sf -m 5 --cacert /etc/kubernetes/pki/ca.crt --cert $pki --key $pki "$server/api/v1/nodes/$0" |
+        grep -q "\"allocatable\":"; do sleep 0.5; done
+    exec systemctl try-restart kubelet' "$NODE_NAME"
+}
+
 connector() {
   connector_manifest
   # With its state on disk the connector needs no key any more; writing one again would only leave a secret behind.
@@ -198,6 +213,7 @@ wait_for_forwarding() {
 
 leave() {
   step "leave"
+  systemctl stop $ADMISSION 2>/dev/null || true
   systemctl disable -q --now kubelet 2>/dev/null || true
   rm -rf /etc/kubernetes
   if systemctl is-active -q containerd; then

@@ -8,6 +8,7 @@ machine_role() {
   connector
   agent_manifest
   kubelet_service
+  restart_when_admitted
   wait_for_connector
   wait_for_forwarding
 }

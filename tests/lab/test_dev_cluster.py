@@ -52,6 +52,21 @@ def test_every_machine_is_a_ready_node_at_its_planned_address(dev: Stand) -> Non
         assert node["status"]["nodeInfo"]["kubeletVersion"].startswith("v1.33.")
 
 
+@pytest.mark.parametrize("name", [machine for machine in MACHINES if machine != "hub-cp-1"])
+def test_a_worker_asks_anew_once_it_is_admitted_and_its_static_pods_live_on(dev: Stand, name: str) -> None:
+    """A kubelet that was refused before would ask for its pods up to a minute later."""
+    issued, kubelet, pods = console(
+        name,
+        """stat -c %Y /var/lib/kubelet/pki/kubelet-client-current.pem
+date -d "$(systemctl show kubelet -p ExecMainStartTimestamp --value)" +%s
+ls -d /var/log/pods/tailscale_apiserver-connector* 2>/dev/null | wc -l""",
+    ).split()
+    assert int(issued) <= int(kubelet) <= int(issued) + 30
+    if name in ("gpu-a", "gpu-b"):
+        restarts = console(name, "ls /var/log/pods/tailscale_apiserver-connector*/tailscale | sort | tail -1")
+        assert (pods, restarts.strip()) == ("1", "0.log")
+
+
 def test_the_printed_kubeconfig_works_for_the_operator(dev: Stand) -> None:
     assert dev.first_up is not None
     file = paths.lab_dir() / "kubeconfig"

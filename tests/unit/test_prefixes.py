@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import Block, Ladder
-from agent.core.claims import Order
+from agent.core.claims import Claims, Order
 from agent.core.layout import Layout
 from agent.ladder import (
     MOST_NODE_TILES,
@@ -521,6 +521,20 @@ def test_one_step_further_some_address_is_left_to_the_control_server(gateways: i
     states = {state for state, _ in histories(gateways, steps, layouts[0].orders, outages=True)}
     with pytest.raises(AssertionError, match="not all of it reaches one of"):
         all(check(region, layouts, state) for state in states)
+
+
+def test_an_order_without_tiles_keeps_no_gateway_from_being_relieved() -> None:
+    """Gateways whose own ranges lie close together: one of the 12 orders of four gateways is left without a tile."""
+    region = Region(IPv4Network("10.1.0.0/24"), IPv4Network("10.128.0.0/16"), 24, (1, 2, 3, 64))
+    layout, *others = region.layouts()
+    missing = set(orders(4)).difference(layout.orders)
+    assert missing == {(0, 2, 3, 1)}
+    seen = [
+        one.rungs(one.advertised({order: 1 for order in layout.orders if order[1] == one.me}))
+        for one in others
+    ]
+    assert Claims(0, layout.orders).relieved([{}, *seen])
+    assert not Claims(0, orders(4)).relieved([{}, *seen])
 
 
 @st.composite
