@@ -63,11 +63,16 @@ class Timing:
 
     beat: float = 0.08
     missed: float = 9.5
-    # How long a gateway that came back must be well before traffic returns to it; doubled on flaps. Some
-    # seconds after its start tailscaled 1.102 logs that its own device got an address, and opens its sockets anew:
-    # probes were lost at such moments, though not only then (docs/failover.md).
+    # How long a gateway that came back must be well before its partners trust it with traffic; doubled on flaps. A
+    # fresh tailscaled opens its sockets anew once, within this time (agent/kernel/rebind.py).
     hold: float = 6.0
+    # The same for nodes, which return to what is trusted already.
+    node_hold: float = 2.0
     longest_hold: float = 60.0
+
+    @property
+    def longest_node_hold(self) -> float:
+        return self.longest_hold * self.node_hold / self.hold
 
     @property
     def silence(self) -> float:

@@ -16,6 +16,7 @@ from agent.heartbeats import Heartbeats
 from agent.kernel.devices import has_carrier, lan_device
 from agent.kernel.netlink import Netlink
 from agent.kernel.probing import ProbePaths
+from agent.kernel.rebind import Nudge
 from agent.log import log
 from agent.prober import Prober
 from agent.status import Metrics
@@ -36,6 +37,7 @@ class GatewayAgent:
         self._clock = Clock(config.timing.beat)
         self._netlink = Netlink()
         self._paths = ProbePaths(self._netlink, config, ladder)
+        self._nudge = Nudge(self._netlink)
         self._layout = Layout(ladder, len(config.gateways), config.index, config.supernets[-1])
         self._tailscale = Tailscale(ladder.socket, self._layout)
         self._names = [gateway.name for gateway in config.gateways]
@@ -65,6 +67,7 @@ class GatewayAgent:
         if self._drain and self._tailscale.up and self._tailscale.connections != self._drained_one:
             self.drain(False)
         self._ensure_paths(now)
+        self._hasten_rebind(now)
         self._heartbeats.join_tailnet(self._tailscale.address(self._config.index))
         self._prober.learn(self._tailscale.targets)
         self._prober.beat()
@@ -161,6 +164,12 @@ class GatewayAgent:
             self._paths.ensure()
         except OSError as error:
             log("probe paths refused", error=str(error))
+
+    def _hasten_rebind(self, now: float) -> None:
+        try:
+            self._nudge.tick(self._tailscale.connections, self._tailscale.up, now)
+        except OSError as error:
+            log("tailscaled not nudged", error=str(error))
 
     # What the outside asks.
 

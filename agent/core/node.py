@@ -46,7 +46,7 @@ class NodeCore:
         return self.current
 
     def _ready(self, number: int, well: bool, now: float) -> bool:
-        hold = self._holds.setdefault(number, Hold(self.timing.hold, self.timing.longest_hold))
+        hold = self._holds.setdefault(number, Hold(self.timing.node_hold, self.timing.longest_node_hold))
         return hold.passed(well, now)
 
     def _well(self, heard: Sequence[Heard], now: float) -> set[int]:

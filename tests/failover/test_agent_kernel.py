@@ -211,3 +211,29 @@ out["own"] = sh("ip -4 -o addr show dev eth0")
     assert sorted(line.split()[4] for line in out["rules"].splitlines()) == ["10.0.0.0/24", "10.128.0.0/16"]
     assert out["left"].strip() == ""
     assert "10.0.0.20/24" in out["own"]
+
+
+def test_a_nudge_is_an_event_of_the_kernels_and_leaves_nothing() -> None:
+    out = on_a_machine(
+        20,
+        """
+from agent.kernel.rebind import NUDGE_EVERY, NUDGE_FOR, Nudge
+import time
+seen = subprocess.Popen(["ip", "monitor", "route"], stdout=subprocess.PIPE, text=True)
+time.sleep(0.5)
+nudge, beat = Nudge(netlink), 0.1
+for number in range(100):
+    nudge.tick(1, True, number * beat)
+nudge.tick(1, False, 10.0)
+nudge.tick(2, True, 11.0)
+time.sleep(0.3)
+seen.terminate()
+out["seen"] = seen.communicate()[0]
+out["first"] = str(int(NUDGE_FOR / NUDGE_EVERY) + 1)
+out["left"] = sh("ip route show table all proto 178")
+""",
+    )
+    lines = [line for line in out["seen"].splitlines() if "192.0.2.1" in line]
+    assert sum(1 for line in lines if not line.startswith("Deleted")) == int(out["first"]) + 1
+    assert sum(1 for line in lines if line.startswith("Deleted")) == int(out["first"]) + 1
+    assert out["left"] == ""

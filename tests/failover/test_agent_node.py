@@ -45,8 +45,8 @@ def test_a_gateway_that_returns_waits_for_its_hold() -> None:
     core = both()
     choose(core, 6.0, None, beat("gw-2"))
     assert choose(core, 6.1, beat("gw-1"), beat("gw-2")) == (1,)
-    assert choose(core, 6.1 + TIMING.hold - 0.1, beat("gw-1"), beat("gw-2")) == (1,)
-    assert choose(core, 6.1 + TIMING.hold, beat("gw-1"), beat("gw-2")) == (0, 1)
+    assert choose(core, 6.1 + TIMING.node_hold - 0.1, beat("gw-1"), beat("gw-2")) == (1,)
+    assert choose(core, 6.1 + TIMING.node_hold, beat("gw-1"), beat("gw-2")) == (0, 1)
 
 
 def test_a_gateway_that_flaps_waits_longer_each_time() -> None:

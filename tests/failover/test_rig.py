@@ -110,6 +110,13 @@ def test_without_notrack_a_flow_that_returns_another_way_is_dropped() -> None:
     assert not any(pair["tcp"] or pair["icmp"] for pair in asymmetric), pairs
 
 
+def test_a_fresh_tailscaled_opens_its_sockets_anew_before_it_is_trusted() -> None:
+    """Left alone it does so at the next event of the kernel's, whenever that is, and loses what arrives then."""
+    told = json.loads(rig("experiment", Path(__file__).with_name("rebind_experiment.py")).splitlines()[-1])
+    assert told["within the hold"] >= 1
+    assert told["after it"] == 0
+
+
 def article(tmp_path: Path, *events: str) -> dict[str, Result]:
     """The article's setup through some events, by event."""
     file = tmp_path / "article.jsonl"
