@@ -55,12 +55,12 @@ bench-preview: setup-dev
 	@$(PYTHON) -m tests.engine.preview_bench $(ARGS)
 
 test-fast: setup-dev
-	$(PYTHON) -m pytest -m "not unproven" tests/unit tests/components tests/policy tests/corpus
+	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus
 
 test: lint
 	$(PYTHON) -m tools engine
 	$(PYTHON) -m tools lab
-	$(PYTHON) -m pytest -m "not unproven" tests/unit tests/components tests/policy tests/corpus tests/engine tests/failover tests/lab
+	$(PYTHON) -m pytest tests/unit tests/components tests/policy tests/corpus tests/engine tests/failover tests/lab
 
 # The route agent, and every failure once on the network-only lab.
 test-failover: setup-dev

@@ -114,11 +114,16 @@ class Judge:
         return self._silent(partner, said, lan)
 
     def _not_forwarding(self, partner: Partner, own: Own) -> Judged:
-        """Only if the same target went on answering directly: otherwise the far region is what fell silent."""
+        """
+        Only if the same target went on answering directly, otherwise the far region is what fell silent; and if beats
+        went on arriving, too: where the LAN died, probes and beats end together, whichever was seen last.
+        """
         margin = self.timing.silence * 0.6
         for target, last in partner.via.items():
-            direct = own.direct.get(target)
-            if direct is not None and self.recent(direct) and direct - last >= margin:
+            direct, beaten = own.direct.get(target), partner.lan.at
+            if direct is None or beaten is None or not self.recent(direct):
+                continue
+            if min(direct, beaten) - last >= margin:
                 return Judged(Verdict.UNFIT, NOT_FORWARDING)
         return Judged(Verdict.KEEP, "no target answers")
 

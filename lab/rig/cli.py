@@ -6,6 +6,7 @@ import atexit
 import dataclasses
 import functools
 import json
+import os
 import runpy
 import sys
 import time
@@ -96,13 +97,15 @@ def measure(
     out: Annotated[Path, typer.Argument(help="Results are appended here, a line of JSON each.")],
     lan: Lan = "l2",
     runs: int = 1,
+    first: Annotated[int, typer.Option(help="The number of the first run.")] = 0,
     events: Names = "",
     patience: Annotated[float, typer.Option(help="Seconds after which a gap counts as endless.")] = 10,
 ) -> None:
     """Every event in one setup, so many times."""
     from lab.rig import measure
 
-    measure.measure(setup, out, lan=lan, runs=runs, events=events, patience=patience)
+    numbers = range(first, first + runs)
+    measure.measure(setup, out, lan=lan, runs=numbers, events=events, patience=patience)
 
 
 @app.command()
@@ -115,6 +118,16 @@ def cluster(
     from lab.rig import measure
 
     measure.on_cluster(out, runs, events)
+
+
+@app.command()
+def cut_off(seconds: float = 600) -> None:
+    """The dev stack's GPU region cut off for so long; prints JSON, exits 1 if something in it did not go on."""
+    from lab.rig import cutoff
+
+    told = cutoff.measure(seconds, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(told))
+    raise typer.Exit(0 if told["holds"] else 1)
 
 
 @app.command()
@@ -145,6 +158,26 @@ def throughput() -> None:
 
 
 @app.command()
+@_in_world
+def shares(flows: int = 64) -> None:
+    """What share of the bytes of so many flows each gateway carries, out of its region and into it."""
+    from lab.rig import shares
+    from lab.rig.ours import Ours
+    from lab.rig.plan import Shape
+    from lab.rig.rig import Rig
+
+    setup = Ours()
+    rig = Rig(Shape(), probing=setup.probing, routes=setup.routes)
+    rig.up()
+    setup.prepare(rig)
+    setup.settle(rig)
+    for share in shares.measure(rig, flows):
+        print(
+            f"{share.gateway}: {share.out:.0%} of what leaves the region, {share.into:.0%} of what comes in"
+        )
+
+
+@app.command()
 def bench(
     runs: Annotated[int, typer.Option(help="Runs of each event with the agent.")] = 20,
     baseline_runs: Annotated[int, typer.Option(help="Runs of each event in each setup without it.")] = 5,
@@ -155,12 +188,17 @@ def bench(
     ] = "agent,cluster,probed,article",
     folder: Annotated[Path, typer.Option(help="Results and logs.")] = Path("build/failover"),
     write: Annotated[Path | None, typer.Option(help="A Markdown file whose table is replaced.")] = None,
+    side_by_side: Annotated[
+        int, typer.Option(min=1, help="Worlds at the same time; each keeps most of one processor busy.")
+    ] = min(4, os.cpu_count() or 1),
 ) -> None:
     """The table of failures: ours beside both setups without an agent. Exits 1 if a promise is broken."""
     from lab.rig import measure
 
     raise typer.Exit(
-        measure.bench(runs, baseline_runs, cluster_runs, events, setups.split(","), folder, write)
+        measure.bench(
+            runs, baseline_runs, cluster_runs, events, setups.split(","), folder, write, side_by_side
+        )
     )
 
 

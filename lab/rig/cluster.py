@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ class _Bench:
         self._names: dict[Way, str] = {"in": "hub to gpu", "out": "gpu to hub"}
 
     def __enter__(self) -> _Bench:
-        pods = _start_pods()
+        pods = start_pods({region: [node] * FLOWS for region, node in NODES.items()})
         pairs = list(zip(pods["hub"], pods["gpu"], strict=True))
         flows = {
             "hub to gpu": [[*here, *there] for here, there in pairs],
@@ -78,7 +78,7 @@ class _Bench:
 
     def __exit__(self, *_: object) -> None:
         self.streams.close()
-        _kubectl("delete", "namespace", NAMESPACE, "--wait=false", check=False)
+        remove_pods()
 
     def run(self, name: str, victim: str, number: int) -> None:
         settle()
@@ -181,41 +181,54 @@ def agent_says(machine: str, path: str) -> str | None:
     return None
 
 
-def _start_pods() -> dict[str, list[tuple[str, str]]]:
-    """By region: namespace and address of each of its pods."""
-    _kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout=90)
+def start_pods(places: Mapping[str, Sequence[str]]) -> dict[str, list[tuple[str, str]]]:
+    """Pods that serve their name on port 8080. `places`: nodes by group; returns namespaces and addresses by group."""
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout=90)
     objects: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     ]
-    objects += [_pod(f"{region}-{n}", node) for region, node in NODES.items() for n in range(FLOWS)]
-    _kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    wanted = [
+        (f"{group}-{n}", group, node) for group, nodes in places.items() for n, node in enumerate(nodes)
+    ]
+    objects += [_pod(*one) for one in wanted]
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
     deadline = time.monotonic() + _STARTS_WITHIN
     while True:
-        items = json.loads(_kubectl("get", "pods", "-n", NAMESPACE, "-o", "json"))["items"]
+        items = json.loads(kubectl("get", "pods", "-n", NAMESPACE, "-o", "json"))["items"]
         running = [pod["status"]["podIP"] for pod in items if pod["status"]["phase"] == "Running"]
-        if len(running) == len(NODES) * FLOWS:
+        if len(running) == len(wanted):
             break
         if time.monotonic() > deadline:
-            raise LabError(f"{NAMESPACE}: {len(running)} of {len(NODES) * FLOWS} pods run after 90 s")
+            raise LabError(f"{NAMESPACE}: {len(running)} of {len(wanted)} pods run after 90 s")
         time.sleep(0.5)
     namespaces = dict(_namespaces())
-    found: dict[str, list[tuple[str, str]]] = {region: [] for region in NODES}
+    found: dict[str, list[tuple[str, str]]] = {group: [] for group in places}
     for pod in items:
         address = pod["status"]["podIP"]
-        found[pod["metadata"]["name"].partition("-")[0]].append((namespaces[address], address))
+        found[pod["metadata"]["labels"]["group"]].append((namespaces[address], address))
     return found
 
 
-def _pod(name: str, node: str) -> dict[str, Any]:
-    container = {"name": "pod", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "args": ["pause"]}
+def remove_pods() -> None:
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false", check=False)
+
+
+def _pod(name: str, group: str, node: str) -> dict[str, Any]:
+    container = {
+        "name": "pod",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["netexec", "--http-port=8080"],
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"group": group}},
         "spec": {
             "nodeName": node,
             "terminationGracePeriodSeconds": 1,
-            "tolerations": [{"operator": "Exists"}],
+            # Only what keeps pods from starting: how long they stay in a region that is cut off is the cluster's say.
+            "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
             "containers": [container],
         },
     }
@@ -236,7 +249,7 @@ def _namespaces() -> Iterator[tuple[str, str]]:
             yield shown.split()[3].partition("/")[0], f"{entry}/ns/net"
 
 
-def _kubectl(*words: str, stdin: str | None = None, timeout: float = 30, check: bool = True) -> str:
+def kubectl(*words: str, stdin: str | None = None, timeout: float = 30, check: bool = True) -> str:
     program: list[str | Path] = [paths.bin_dir() / "kubectl", "--kubeconfig", paths.lab_dir() / "kubeconfig"]
     return run([*program, "--request-timeout=20s", *words], stdin=stdin, timeout=timeout, check=check).stdout
 
@@ -282,8 +295,8 @@ def _drain_and_reboot(victim: str) -> None:
 
 def roll(_: str) -> None:
     """The cloud region's DaemonSet, one gateway after the other, as the kubelet's readiness says."""
-    _kubectl("-n", "tailscale", "rollout", "restart", "daemonset/subnet-router")
-    _kubectl("-n", "tailscale", "rollout", "status", "daemonset/subnet-router", "--timeout=180s", timeout=200)
+    kubectl("-n", "tailscale", "rollout", "restart", "daemonset/subnet-router")
+    kubectl("-n", "tailscale", "rollout", "status", "daemonset/subnet-router", "--timeout=180s", timeout=200)
 
 
 def _without_api(victim: str) -> None:

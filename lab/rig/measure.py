@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from lab.rig import result, table, world
+from lab.rig import result, table
 from lab.rig.bench import Bench
 from lab.rig.catalogue import EVENTS
 from lab.rig.events import Event
@@ -58,7 +59,7 @@ def chosen(events: str) -> list[Event]:
     return [known[name] for name in names] if names else list(EVENTS)
 
 
-def measure(name: str, out: Path, *, lan: str, runs: int, events: str, patience: float) -> None:
+def measure(name: str, out: Path, *, lan: str, runs: range, events: str, patience: float) -> None:
     """Inside a world: brings a rig up in that setup and runs the events; a line of JSON for each step."""
     setup = setup_named(name)
     wanted = [event for event in chosen(events) if name == "agent" or event.compared]
@@ -70,8 +71,9 @@ def measure(name: str, out: Path, *, lan: str, runs: int, events: str, patience:
         setup.name = f"{setup.name}, routed LAN"
     bench = Bench(rig, setup, patience=patience, report=lambda one: _report(out, one))
     for event in wanted:
-        for number in range(-(-runs // event.every)):
-            bench.run(event, number)
+        for number in runs:
+            if number % event.every == 0:
+                bench.run(event, number // event.every)
     bench.close()
 
 
@@ -113,6 +115,27 @@ def _lab(*words: str) -> None:
         raise LabError(f"`python -m lab {' '.join(words)}` failed:\n{done.stderr[-2000:]}")
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one world measures."""
+
+    setup: str
+    lan: str
+    events: str
+    runs: range
+
+    @property
+    def name(self) -> str:
+        return f"{self.setup}-{self.lan}-{self.runs.start}"
+
+    def words(self, folder: Path) -> list[str]:
+        patience = _PATIENCE if self.setup == "agent" else _BASELINE_PATIENCE
+        words = ["--keep", str(folder / f"{self.name}.log")]
+        words += ["measure", self.setup, str(folder / f"{self.name}.jsonl"), "--lan", self.lan]
+        words += ["--first", str(self.runs.start), "--runs", str(len(self.runs))]
+        return [*words, "--events", self.events, "--patience", str(patience)]
+
+
 def bench(
     runs: int,
     baseline_runs: int,
@@ -121,31 +144,27 @@ def bench(
     setups: Sequence[str],
     folder: Path,
     write: Path | None,
+    side_by_side: int,
 ) -> int:
     """Returns the exit code: 1 if a run with the agent broke its promise, or could not be measured."""
     begun = time.monotonic()
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    files, failed = [], []
-    for name, lan, wanted, count in _worlds(setups, events, runs, baseline_runs):
-        file = folder / f"{name}-{lan}.jsonl"
-        file.unlink(missing_ok=True)
-        file.touch()
-        patience = _PATIENCE if name == "agent" else _BASELINE_PATIENCE
-        words = ["--keep", str(folder / f"{name}-{lan}.log"), "measure", name, str(file), "--lan", lan]
-        words += ["--runs", str(count), "--events", wanted, "--patience", str(patience)]
-        if world.run_inside(words):
-            failed.append(
-                f"{name}, {lan}: the run ended early, its logs are in {folder / f'{name}-{lan}.log'}"
-            )
-        files.append(file)
+    chosen(events)
+    parts = list(_parts(setups, events, runs, baseline_runs, side_by_side))
+    files = [folder / f"{part.name}.jsonl" for part in parts]
     if "cluster" in setups:
-        file = folder / "cluster.jsonl"
+        files.append(folder / "cluster.jsonl")
+    for file in files:
         file.unlink(missing_ok=True)
         file.touch()
-        files.append(file)
+    failed = [
+        f"{part.name}: the run ended early, its logs are in {folder / f'{part.name}.log'}"
+        for part in _at_once(parts, folder, side_by_side)
+    ]
+    if "cluster" in setups:
         try:
-            on_cluster(file, cluster_runs, events)
+            on_cluster(files[-1], cluster_runs, events)
         except LabError as problem:
             failed.append(f"whole cluster: {problem}")
     problems = failed + show(files, write)
@@ -153,6 +172,21 @@ def bench(
     for line in problems:
         print(f"broken: {line}")
     return 1 if problems else 0
+
+
+def _at_once(parts: Sequence[Part], folder: Path, side_by_side: int) -> list[Part]:
+    """Runs every part in a world of its own, so many at a time; returns those that failed."""
+    waiting, running, failed = list(parts), list[tuple[Part, subprocess.Popen[bytes]]](), list[Part]()
+    while waiting or running:
+        while waiting and len(running) < side_by_side:
+            part = waiting.pop(0)
+            # A world ends with this process, however it ends.
+            words = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "lab.rig", *part.words(folder)]
+            running.append((part, subprocess.Popen(words, cwd=paths.repo_root())))
+        time.sleep(0.5)
+        failed += [part for part, process in running if process.poll()]
+        running = [(part, process) for part, process in running if process.poll() is None]
+    return failed
 
 
 def show(files: Sequence[Path], write: Path | None) -> list[str]:
@@ -168,15 +202,19 @@ def show(files: Sequence[Path], write: Path | None) -> list[str]:
     ]
 
 
-def _worlds(
-    setups: Sequence[str], events: str, runs: int, baseline_runs: int
-) -> Iterable[tuple[str, str, str, int]]:
-    for name in (name for name in setups if name != "cluster"):
-        yield name, "l2", events, runs if name == "agent" else baseline_runs
-        if name == "agent":
-            routed = [one for one in _ROUTED.split(",") if not events or one in events.split(",")]
-            if routed:
-                yield name, "routed", ",".join(routed), -(-runs // 2)
+def _parts(
+    setups: Sequence[str], events: str, runs: int, baseline_runs: int, side_by_side: int
+) -> Iterable[Part]:
+    """The longest first, and cut, so that they end at about the same time."""
+    if "agent" in setups:
+        size = -(-runs // side_by_side)
+        for first in range(0, runs, size):
+            yield Part("agent", "l2", events, range(first, min(first + size, runs)))
+        if routed := [one for one in _ROUTED.split(",") if not events or one in events.split(",")]:
+            yield Part("agent", "routed", ",".join(routed), range(-(-runs // 2)))
+    for name in setups:
+        if name not in ("agent", "cluster"):
+            yield Part(name, "l2", events, range(baseline_runs))
 
 
 def _print(results: Sequence[Result]) -> None:

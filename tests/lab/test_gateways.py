@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import pytest
 
-from lab.rig import cluster, table
+from lab.rig import cluster, cutoff, table
 from lab.rig.result import Result
-from tests.lab.stand import FIGURES, Stand, console, get, kubectl, until
+from tests.lab.stand import FIGURES, Stand, all_ready, console, get, kubectl, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 EVENTS = ("drain", "rolling", "power_off", "without_api")
 # Two probes of a flow in a row.
 MOMENT = 0.05
+CUT_OFF_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,17 @@ def test_a_gateway_of_the_daemonset_is_evicted_alone(dev: Stand) -> None:
     )
     pods = get("pods", "-n", "tailscale", "-l", "app=subnet-router")["items"]
     assert [len(pod["spec"]["containers"]) for pod in pods] == [2, 2]
+
+
+def test_a_region_that_is_cut_off_goes_on_by_itself_and_comes_back(
+    dev: Stand, measured: dict[tuple[str, str], Result]
+) -> None:
+    """Longer than it takes the control plane to give the nodes up."""
+    cluster.settle()
+    told = cutoff.measure(CUT_OFF_SECONDS, lambda _: None)
+    assert told["holds"], told
+    FIGURES.append(f"region cut off for {CUT_OFF_SECONDS} s: back after {told['back']:.1f} s")
+    until("all nodes are Ready again", all_ready, 60)
 
 
 def test_nobody_is_drained_who_is_no_gateway(dev: Stand) -> None:

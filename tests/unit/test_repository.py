@@ -48,7 +48,9 @@ def repository_files() -> list[Path]:
     found = []
     for folder, below, names in os.walk(ROOT):
         below[:] = [
-            name for name in below if name in (".ci", ".github") or (name[0] != "." and name != "__pycache__")
+            name
+            for name in below
+            if name in (".ci", ".github") or (name[0] != "." and name not in ("__pycache__", "build"))
         ]
         found += [Path(folder, name) for name in names if name != "uv.lock"]
     return found
