@@ -112,10 +112,10 @@ def doomed_up(dev: Stand) -> Iterator[DoomedUp]:
     key = (paths.lab_dir() / "ssh" / "id_ed25519.pub").read_text().strip()
     somebody = {info.name: info.ssh_host for info in cloud.list_machines()}["gpu-b"]
     machines = [
-        # The control server refuses SSH, which is cheaper to wait for than silence.
-        {"name": "tx-a", "node_ip": "10.3.0.10", "address": "198.51.100.2", "host_key": key, "gateway": True},
-        # No gateway: a second one would not be touched before the first one forwards.
-        {"name": "tx-b", "node_ip": "10.3.0.11", "address": somebody, "host_key": key},
+        {"name": "tx-a", "node_ip": "10.3.0.10", "address": somebody, "host_key": key, "gateway": True},
+        # Not the gateway, which waits for its key first: after a failure the engine begins nothing more. The control
+        # server refuses SSH, which is cheaper to wait for than silence.
+        {"name": "tx-b", "node_ip": "10.3.0.11", "address": "198.51.100.2", "host_key": key},
     ]
     opening = {"protocol": "udp", "port": 41641, "source": "0.0.0.0/0"}
     content["config"]["tailspan:stack"]["regions"].append(

@@ -19,12 +19,12 @@ def said(doomed_up: DoomedUp) -> str:
 
 
 def test_a_wrong_host_key_stops_before_anything_is_sent(said: str) -> None:
-    assert "tx-b-bootstrap: SSH: " in said
+    assert "tx-a-bootstrap: SSH: " in said
     assert "shows another host key than the stack expects; no secret was sent" in said
 
 
 def test_an_unreachable_machine_is_named_with_the_step(said: str) -> None:
-    assert "tx-a-bootstrap: SSH: cannot reach 198.51.100.2:22 after" in said
+    assert "tx-b-bootstrap: SSH: cannot reach 198.51.100.2:22 after" in said
     assert "Connection refused" in said
 
 
