@@ -144,8 +144,7 @@ EVENTS: tuple[Event, ...] = (
                 do=_control_server_stops,
                 lossless=True,
             ),
-            # Devices hear of each other as offline until each has asked the new headscale (docs/failover.md).
-            Step(part="recovery", title="control server back", do=_control_server_back, worst=3.0),
+            Step(part="recovery", title="control server back", do=_control_server_back, lossless=True),
         ),
     ),
     Event(

@@ -184,8 +184,10 @@ def _at_once(parts: Sequence[Part], folder: Path, side_by_side: int) -> list[Par
             words = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "lab.rig", *part.words(folder)]
             running.append((part, subprocess.Popen(words, cwd=paths.repo_root())))
         time.sleep(0.5)
-        failed += [part for part, process in running if process.poll()]
-        running = [(part, process) for part, process in running if process.poll() is None]
+        # Asked once: one that ends in between must not be missed.
+        codes = [process.poll() for _, process in running]
+        failed += [part for (part, _), code in zip(running, codes, strict=True) if code]
+        running = [one for one, code in zip(running, codes, strict=True) if code is None]
     return failed
 
 

@@ -101,7 +101,9 @@ def wait_for_owners(rig: Rig) -> None:
         if not wrong:
             return
         if time.monotonic() > deadline:
-            raise LabError(f"gateways {sorted(set(wrong))}: not the owners of their prefixes after 90 s")
+            raise LabError(
+                f"gateways {sorted(set(wrong))}: not the owners of their prefixes after {_SETTLES_WITHIN:.0f} s"
+            )
         time.sleep(0.2)
 
 

@@ -117,6 +117,14 @@ def test_a_fresh_tailscaled_opens_its_sockets_anew_before_it_is_trusted() -> Non
     assert told["after it"] == 0
 
 
+def test_both_gateways_of_a_region_carry_what_leaves_it_and_what_comes_in() -> None:
+    """More flows than the 64 of the goal: chance alone would put those outside of the bounds now and then."""
+    told = rig("shares", "--flows", "256")
+    found = re.findall(r"gpu-gw-\d: (\d+)% of what leaves the region, (\d+)% of what comes in", told)
+    assert len(found) == 2, told
+    assert all(35 <= int(share) <= 65 for pair in found for share in pair), told
+
+
 def article(tmp_path: Path, *events: str) -> dict[str, Result]:
     """The article's setup through some events, by event."""
     file = tmp_path / "article.jsonl"
