@@ -14,6 +14,7 @@ from components.address_map import AddressMap
 from components.cloud_region import CloudRegion
 from components.gpu_region import GpuProviderRegion, GpuProviderRegionArgs
 from components.region import RegionArgs
+from components.sites import sites_of
 from components.tailnet import Tailnet, TailnetArgs
 from config.load import Settings, load
 from network.plan import NetworkPlan, NetworkPlanError, plan_network
@@ -63,20 +64,20 @@ def build(settings: Settings) -> Stack:
         tailnet=tailnet.gateways,
         tailnet_ca=tailnet.ca,
     )
-    place = provider_factory(config.access.ssh.user)
-    configs = {region.name: region for region in config.regions}
+    place = provider_factory()
+    # Explicit, like every provider: default ones are switched off, and components hand it to their children.
+    commands = pulumi.ResourceOptions(providers=[pulumi_command.Provider("commands")])
+    sites = {site.plan.name: site for site in sites_of(config, plan, commands)}
 
     def region_args(name: str) -> RegionArgs:
         return RegionArgs(
             plan=plan.region(name),
-            place=partial(place, configs[name]),
+            place=partial(place, sites[name]),
             cluster=cluster,
             tailnet=tailnet,
             access=config.access,
         )
 
-    # Explicit, like every provider: default ones are switched off, and components hand it to their children.
-    commands = pulumi.ResourceOptions(providers=[pulumi_command.Provider("commands")])
     hub = CloudRegion(plan.hub.name, region_args(plan.hub.name), commands)
     regions = tuple(
         GpuProviderRegion(

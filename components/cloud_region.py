@@ -46,6 +46,7 @@ class CloudRegion(pulumi.ComponentResource):
         self._place = args.place(self._child)
         self._open_firewalls()
         machines = {node.name: self._machine(node) for node in args.plan.nodes if not node.group}
+        self._place.route_remote([machines[node.name] for node in args.plan.gateways], self._child)
         self.cluster = self._control_plane(machines[args.plan.control_plane[0].name])
         cilium_release(args.cluster.plan, self.cluster.provider, self)
         joins = self._join_nodes(machines)

@@ -10,6 +10,7 @@ from components.cluster import ClusterAccess
 from components.dns import region_dns
 from components.nodes import NodeFactory
 from components.region import RegionArgs, machine_firewalls, region_inputs
+from providers.base import Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +42,15 @@ class GpuProviderRegion(pulumi.ComponentResource):
         joins: list[pulumi.Resource] = []
         # One after the other: a gateway's script ends when it forwards, and before that no other one is touched.
         former: list[pulumi.Resource] = []
+        gateways: list[Machine] = []
         for node in args.plan.devices:
             machine = place.machine(node, child)
             script = factory.bootstrap(machine, node, after=former)
             joins.append(factory.join(machine, node, after=[script, *args.after]))
+            if node.role == "gateway":
+                gateways.append(machine)
             former = [script] if node.role == "gateway" else []
+        place.route_remote(gateways, child)
         devices = list(joins)
         for node in (node for node in args.plan.nodes if not node.device):
             machine = place.machine(node, child)

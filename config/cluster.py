@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from config.values import DnsName, HttpsUrl, Network, RegistryPrefix, Seconds, Version
+from config.values import DnsName, HttpsUrl, Network, PublicKey, RegistryPrefix, Seconds, Version
 
 PolicyMode = Literal["verify", "own"]
 
@@ -86,7 +86,12 @@ class SshConfig(Model):
         default="root",
         pattern=r"^[a-z_][a-z0-9_-]{0,31}$",
         examples=["root"],
-        description="Login on machines of the ssh provider; another user than root needs sudo without a password.",
+        description="Login on machines outside the lab; another user than root needs sudo without a password.",
+    )
+    authorized_keys: tuple[PublicKey, ...] = Field(
+        default=(),
+        examples=[['"ssh-ed25519 AAAAC3... me@laptop"']],
+        description="Public keys that may log in to machines which tailspan makes (gcp, aws, sellers).",
     )
 
 

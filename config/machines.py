@@ -1,39 +1,16 @@
-"""The part of a stack file about machines: where they come from, those that are listed, those that are counted."""
+"""The part of a stack file about machines: those that are listed and those that are counted."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from config.cluster import Model
 from config.values import Address, Host, HostKey, LabelValue, MachineType, Name, Network, Port
 
-Lan = Literal["l2", "routed"]
-
-_LAN = "l2: machines share a switch; routed: the network delivers by destination, as in most clouds."
-_NO_LAN = "none: they share no network, each carries its node IP itself (mode: per-node)."
 _FIRST_IP = "Node IP of the first of them; the others follow."
 _MACHINE_TYPE = "The provider's name for the machine's size; the provider's default if none is written."
-
-
-class LabProvider(Model):
-    """Machines, networks and firewalls of the lab on this computer."""
-
-    kind: Literal["lab"] = Field(description="Machines of the lab on this computer.")
-    lan: Lan = Field(examples=["l2"], description=_LAN)
-    nat: Literal["easy", "hard"] | None = Field(
-        default=None,
-        examples=["hard"],
-        description="Hides the region behind a NAT: easy keeps a connection's port, hard picks one per destination.",
-    )
-
-
-class SshProvider(Model):
-    """Machines that exist already and are reached over SSH; their network is somebody else's."""
-
-    kind: Literal["ssh"] = Field(description="Machines that exist already.")
-    lan: Lan | Literal["none"] = Field(examples=["l2"], description=f"{_LAN} {_NO_LAN}")
 
 
 class GpuConfig(Model):
@@ -173,6 +150,3 @@ class NodeGroupConfig(Model):
     machine_type: MachineType | None = Field(
         default=None, examples=["e2-standard-8"], description=_MACHINE_TYPE
     )
-
-
-Provider = Annotated[LabProvider | SshProvider, Field(discriminator="kind")]

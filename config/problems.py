@@ -32,7 +32,12 @@ def stack_problems(data: Any, file: str) -> tuple[StackConfig | None, tuple[str,
     try:
         return StackConfig.model_validate(data), ()
     except ValidationError as error:
-        return None, tuple(f"{file}: {_line(details)}" for details in error.errors())
+        # A default that hangs on another field is not asked for when that region is refused anyway.
+        return None, tuple(
+            f"{file}: {_line(details)}"
+            for details in error.errors()
+            if details["type"] != "default_factory_not_called"
+        )
 
 
 def _line(details: ErrorDetails) -> str:

@@ -26,22 +26,22 @@ from config.machines import (
     FirewallRule,
     GatewaysConfig,
     GpuConfig,
-    LabProvider,
     MachineConfig,
     NodeGroupConfig,
     PricesConfig,
-    Provider,
-    SshProvider,
 )
+from config.places import AwsProvider, GcpProvider, LabProvider, Provider, SshProvider
 from config.slots import refuse_unusable, with_ranges
 from config.values import DeviceName, Name, Network, Owner, Reason
 
 __all__ = [
     "AccessConfig",
+    "AwsProvider",
     "CloudRegionConfig",
     "ControlPlaneConfig",
     "FirewallRule",
     "GatewaysConfig",
+    "GcpProvider",
     "GpuConfig",
     "GpuRegionConfig",
     "HeadscaleConfig",
@@ -67,6 +67,11 @@ Mode = Literal["gateway", "per-node"]
 
 Slot = Annotated[int, Field(ge=0), BeforeValidator(refuse_unusable)]
 RANGES = ("node_cidr", "pod_cidr")
+
+
+def _of_provider(data: dict[str, Any]) -> Provider:
+    """The provider among what is valid of a region; any, if it is not: the file is refused then."""
+    return data.get("provider") or LabProvider(kind="lab", lan="l2")
 
 
 class _RegionConfig(Model):
@@ -120,15 +125,21 @@ class _RegionConfig(Model):
     )
     # Cilium is told both, or it would take the tunnel's.
     lan_device: DeviceName = Field(
-        default="eth0", examples=["eth0"], description="The machines' interface to their LAN."
+        default_factory=lambda data: _of_provider(data).lan_device,
+        examples=["eth0"],
+        description="The machines' interface to their LAN; eth0, on gcp ens4, on aws ens5 if none is written.",
     )
     lan_mtu: int = Field(
-        default=1500, ge=1280, le=9000, examples=[1500], description="Largest packet on the LAN, in bytes."
+        default_factory=lambda data: _of_provider(data).lan_mtu,
+        ge=1280,
+        le=9001,
+        examples=[1500],
+        description="Largest packet on the LAN, in bytes; 1500, on gcp 1460, on aws 9001 if none is written.",
     )
     wan_mtu: int | None = Field(
         default=None,
         ge=576,
-        le=9000,
+        le=9001,
         examples=[1460],
         description="Largest packet to other regions, in bytes; lan_mtu, but 1500 at most, if none is written.",
     )

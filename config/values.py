@@ -15,6 +15,9 @@ _DURATION = re.compile(r"(\d+)(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]{40,}={0,2}( .*)?")
+_PUBLIC_KEY = re.compile(
+    r"(sk-)?(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521))(@openssh\.com)? [A-Za-z0-9+/]{40,}={0,2}( .*)?"
+)
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*")
 
 
@@ -135,6 +138,15 @@ def _host_key(value: str) -> str:
     return value
 
 
+def _public_key(value: str) -> str:
+    if not _PUBLIC_KEY.fullmatch(value):
+        raise ValueError(
+            "is not a public SSH key; write the one line of the .pub file, for example "
+            '"ssh-ed25519 AAAAC3... me@laptop"'
+        )
+    return value
+
+
 def _registry_prefix(value: str) -> str:
     if not _REGISTRY.fullmatch(value):
         raise ValueError(
@@ -216,6 +228,7 @@ Name = Annotated[str, AfterValidator(_dns_label), _as("name", r"^[a-z]([-a-z0-9]
 DnsName = Annotated[str, AfterValidator(_dns_name), _as("DNS name", rf"^{_DNS_NAME.pattern}$")]
 Version = Annotated[str, BeforeValidator(_version), _VERSION_FORM]
 HostKey = Annotated[str, AfterValidator(_host_key), _as("public host key", rf"^({_HOST_KEY.pattern})$")]
+PublicKey = Annotated[str, AfterValidator(_public_key), _as("public SSH key", rf"^({_PUBLIC_KEY.pattern})$")]
 RegistryPrefix = Annotated[
     str, AfterValidator(_registry_prefix), _as("host[:port][/path]", rf"^{_REGISTRY.pattern}$")
 ]

@@ -35,6 +35,7 @@ def reach_problems(config: StackConfig) -> Iterator[str]:
         for machine in region.machines
     ]
     yield from _natted(config)
+    yield from _locked_out(config)
     for region, machine in machines:
         yield from (
             f"region {region.name}, machine {machine.name}: {line}"
@@ -53,6 +54,16 @@ def _natted(config: StackConfig) -> Iterator[str]:
                 f"region {region.name}: provider.nat {hidden} hides its gateways, so no other region can dial them; "
                 f"remove nat, {_WHY}"
             )
+
+
+def _locked_out(config: StackConfig) -> Iterator[str]:
+    """The lab's machines know the lab's own key; a machine made elsewhere knows the keys that it was made with."""
+    made = [r.name for r in config.regions if r.provider.creates and r.provider.kind != "lab"]
+    if made and not config.access.ssh.authorized_keys:
+        yield (
+            f"access.ssh: authorized_keys is empty, so nobody could log in to the machines that are made in "
+            f"{', '.join(made)}; write the public keys of your SSH agent, as `ssh-add -L` prints them"
+        )
 
 
 def _address(config: StackConfig, region: RegionConfig, machine: MachineConfig) -> Iterator[str]:

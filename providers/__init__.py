@@ -7,16 +7,16 @@ from functools import cache
 
 import pulumi
 
-from config.schema import LabProvider, RegionConfig
-from providers.base import RegionProvider
+from config.schema import AwsProvider, GcpProvider, LabProvider
+from providers.base import RegionProvider, Site
 
-__all__ = ["RegionProvider", "provider_factory"]
+__all__ = ["RegionProvider", "Site", "provider_factory"]
 
 
-def provider_factory(ssh_user: str) -> Callable[[RegionConfig, pulumi.ResourceOptions], RegionProvider]:
+def provider_factory() -> Callable[[Site, pulumi.ResourceOptions], RegionProvider]:
     """
     Make region providers of one stack. A kind's module is imported only when a region uses it: the SDK of a cloud
-    costs a second of every preview. Cloud credentials are held once per kind, not per region.
+    costs a second of every preview. Cloud credentials are held once per kind and account, not per region.
     """
 
     @cache
@@ -25,13 +25,34 @@ def provider_factory(ssh_user: str) -> Callable[[RegionConfig, pulumi.ResourceOp
 
         return lab_provider()
 
-    def create(region: RegionConfig, opts: pulumi.ResourceOptions) -> RegionProvider:
-        if isinstance(region.provider, LabProvider):
+    @cache
+    def gcp_account(project: str, region: str) -> pulumi.ProviderResource:
+        from providers.gcp import gcp_provider
+
+        return gcp_provider(project, region)
+
+    @cache
+    def aws_account(region: str) -> pulumi.ProviderResource:
+        from providers.aws import aws_provider
+
+        return aws_provider(region)
+
+    def create(site: Site, opts: pulumi.ResourceOptions) -> RegionProvider:
+        place = site.config.provider
+        if isinstance(place, LabProvider):
             from providers.lab import LabRegion
 
-            return LabRegion(region.name, region.provider, region.node_cidr, lab_account(), opts)
+            return LabRegion(site.plan.name, place, site.plan.node_cidr, lab_account(), opts)
+        if isinstance(place, GcpProvider):
+            from providers.gcp import GcpRegion
+
+            return GcpRegion(site, place, gcp_account(place.project, place.region), opts)
+        if isinstance(place, AwsProvider):
+            from providers.aws import AwsRegion
+
+            return AwsRegion(site, place, aws_account(place.region), opts)
         from providers.ssh import SshRegion
 
-        return SshRegion(region.machines, ssh_user)
+        return SshRegion(site.config.machines, site.ssh.user)
 
     return create

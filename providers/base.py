@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import Any, Protocol
 
 import pulumi
 
-from config.schema import FirewallRule
+from config.schema import FirewallRule, RegionConfig, SshConfig
 from network.nodes import Role
-from network.plan import NodePlan
+from network.plan import NetworkPlan, NodePlan, RegionPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,24 @@ class MachineGroup:
     provider_ids: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A region for which a provider makes network and machines, and what it may know of the stack around it."""
+
+    config: RegionConfig
+    plan: RegionPlan
+    network: NetworkPlan
+    ssh: SshConfig
+    # The secret that the host keys of machines are made from (providers/host_keys.py).
+    host_key_seed: pulumi.Output[str]
+
+    @property
+    def remote(self) -> tuple[IPv4Network, ...]:
+        """Node and pod ranges of all other regions, sorted."""
+        others = (region for region in self.network.regions if region.name != self.plan.name)
+        return tuple(sorted(cidr for region in others for cidr in (region.node_cidr, region.pod_cidr)))
+
+
 class RegionProvider(Protocol):
     """One region at one provider. `opts` of every call carries the parent component."""
 
@@ -62,3 +81,9 @@ class RegionProvider(Protocol):
         self, name: str, nodes: Sequence[NodePlan], opts: pulumi.ResourceOptions
     ) -> MachineGroup:
         """Create the machines of a node group; asked only where machines are counted, not listed."""
+
+    def route_remote(self, gateways: Sequence[Machine], opts: pulumi.ResourceOptions) -> None:
+        """
+        Lead the network's traffic for other regions to the gateways, for clients that are not nodes: nodes have
+        routes of their own. Nothing where the network is somebody else's.
+        """

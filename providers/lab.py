@@ -106,6 +106,9 @@ class LabRegion:
             provider_ids={node.name: _provider_id(node) for node in nodes},
         )
 
+    def route_remote(self, gateways: Sequence[Machine], opts: pulumi.ResourceOptions) -> None:
+        """The lab's networks hold nothing but nodes."""
+
 
 def _provider_id(node: NodePlan) -> str:
     return f"lab://{node.region}/{node.name}"

@@ -41,6 +41,9 @@ class SshRegion:
     ) -> MachineGroup:
         raise ValueError(f"node group {name}: machines on ssh are listed by name; write them under machines")
 
+    def route_remote(self, gateways: Sequence[Machine], opts: pulumi.ResourceOptions) -> None:
+        """The network is somebody else's: docs/clouds/ssh.md says what its router may be told."""
+
     def _login(self, config: MachineConfig) -> Login:
         jump = self._machines.get(config.jump) if config.jump else None
         return Login(

@@ -1,0 +1,90 @@
+"""The part of a stack file about where a region's machines come from: one model per kind of provider.
+
+A provider says what its network is like as far as every user of it gets the same (`lan`, and the defaults of
+`lan_device` and `lan_mtu`). `creates` tells whether tailspan makes the machines, or finds them made.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from config.cluster import Model
+
+Lan = Literal["l2", "routed"]
+
+_LAN = "l2: machines share a switch; routed: the network delivers by destination, as in most clouds."
+_NO_LAN = "none: they share no network, each carries its node IP itself (mode: per-node)."
+
+
+class _Place(Model):
+    creates: ClassVar[bool] = True
+    lan_device: ClassVar[str] = "eth0"
+    lan_mtu: ClassVar[int] = 1500
+
+
+class LabProvider(_Place):
+    """Machines, networks and firewalls of the lab on this computer."""
+
+    kind: Literal["lab"] = Field(description="Machines of the lab on this computer.")
+    lan: Lan = Field(examples=["l2"], description=_LAN)
+    nat: Literal["easy", "hard"] | None = Field(
+        default=None,
+        examples=["hard"],
+        description="Hides the region behind a NAT: easy keeps a connection's port, hard picks one per destination.",
+    )
+
+
+class SshProvider(_Place):
+    """Machines that exist already and are reached over SSH; their network is somebody else's."""
+
+    creates: ClassVar[bool] = False
+    kind: Literal["ssh"] = Field(description="Machines that exist already.")
+    lan: Lan | Literal["none"] = Field(examples=["l2"], description=f"{_LAN} {_NO_LAN}")
+
+
+class GcpProvider(_Place):
+    """A VPC network with one subnetwork, and virtual machines in one zone of Google Cloud."""
+
+    # Images of Google Cloud name the first virtio interface so; a VPC's default MTU
+    # (https://cloud.google.com/vpc/docs/mtu).
+    lan_device: ClassVar[str] = "ens4"
+    lan_mtu: ClassVar[int] = 1460
+    kind: Literal["gcp"] = Field(description="Virtual machines of Google Cloud.")
+    project: str = Field(
+        pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$", examples=["acme-ml"], description="The project's id."
+    )
+    region: str = Field(
+        pattern=r"^[a-z]+-[a-z]+[0-9]+$", examples=["us-central1"], description="Google Cloud's region."
+    )
+    zone: str = Field(
+        pattern=r"^[a-z]+-[a-z]+[0-9]+-[a-z]$",
+        examples=["us-central1-a"],
+        description="The zone of its machines.",
+    )
+    # Every machine is a /32 there and the VPC routes by destination: a next hop of the kernel's does nothing.
+    lan: Literal["routed"] = Field(default="routed", examples=["routed"], description=_LAN)
+
+
+class AwsProvider(_Place):
+    """A VPC with one subnet, and instances in it, at Amazon Web Services."""
+
+    # Nitro instances name their first interface so; jumbo frames inside a VPC
+    # (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/network_mtu.html).
+    lan_device: ClassVar[str] = "ens5"
+    lan_mtu: ClassVar[int] = 9001
+    kind: Literal["aws"] = Field(description="Instances of Amazon EC2.")
+    region: str = Field(
+        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", examples=["us-east-1"], description="Amazon's region."
+    )
+    zone: str = Field(
+        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$",
+        examples=["us-east-1a"],
+        description="The availability zone of its subnet.",
+    )
+    # Within a subnet an instance may be the next hop of another one, if neither checks source and destination.
+    lan: Literal["l2"] = Field(default="l2", examples=["l2"], description=_LAN)
+
+
+Provider = Annotated[LabProvider | SshProvider | GcpProvider | AwsProvider, Field(discriminator="kind")]
