@@ -26,8 +26,9 @@ def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan, endpoint:
         "REGION_POD_CIDR": region.pod_cidr,
         "POD_CIDR": node.pod_cidr,
         "SERVICE_CIDR": plan.service_cidr,
-        "API_ADDRESS": plan.api_address,
-        "API_NAME": endpoint,
+        # Without a machine of its own the control plane is reached by its address, and /etc/hosts gets a comment.
+        "API_ADDRESS": plan.api_address or "",
+        "API_NAME": endpoint if plan.api_address else "",
         "OWN": " ".join(str(cidr) for cidr in _own(node, region)),
         "SUPERNETS": f"{plan.node_supernet} {plan.pod_supernet}",
         "GATEWAYS": " ".join(str(gateway.node_ip) for gateway in region.gateways),
@@ -58,6 +59,8 @@ def nftables(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
     chains = [_masquerade(node, plan)]
     if node.role == "gateway":
         chains.append(_transit(node, region, plan))
+    if (endpoint := _private_endpoint(node, region, plan)) is not None:
+        chains.append(_endpoint_source(node, endpoint))
     if node.device:
         chains += [_clamp(plan), _source(node, plan), _endpoints(node)]
     if region.mode == "per-node":
@@ -80,6 +83,8 @@ def _masquerade(node: NodePlan, plan: NetworkPlan) -> str:
 def _transit(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
     remote = elements(plan.node_supernet, plan.pod_supernet)
     own = elements(region.node_cidr, region.pod_cidr, plan.service_cidr)
+    endpoint = _private_endpoint(node, region, plan)
+    tracked = f"    ip daddr {endpoint} return\n" if endpoint else ""
     return f"""\
   # A cross-region flow may leave by one gateway and come back by another, so neither sees all of it: connection
   # tracking would call it invalid, and kube-proxy drops what is invalid. This machine's own pods stay tracked,
@@ -91,9 +96,26 @@ def _transit(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
   }}
   chain transit {{
     fib daddr type local return
-    ip daddr {node.pod_cidr} return
+{tracked}    ip daddr {node.pod_cidr} return
     ip saddr {node.pod_cidr} return
     notrack
+  }}
+"""
+
+
+def _private_endpoint(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> IPv4Network | None:
+    """What the gateways of a hub on GKE translate; EKS knows the other regions' ranges as its own."""
+    gke = plan.control_plane == "gke" and node.role == "gateway"
+    return region.managed.endpoint if gke and region.managed else None
+
+
+def _endpoint_source(node: NodePlan, endpoint: IPv4Network) -> str:
+    return f"""\
+  # GKE's private endpoint answers machines of its network, and other regions' addresses are none of them. Such a
+  # flow comes back to this machine, so it is tracked.
+  chain endpoint {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip daddr {endpoint} ip saddr != {node.node_ip} masquerade
   }}
 """
 

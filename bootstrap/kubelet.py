@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from bootstrap import foreign
 from bootstrap.images import Images
 from network.plan import NetworkPlan, NodePlan
 from network.rules import CLUSTER_DOMAIN
+
+NO_LABELS: Mapping[str, str] = {}
 
 
 def kubelet_config(plan: NetworkPlan) -> str:
@@ -38,23 +42,27 @@ def kubelet_config(plan: NetworkPlan) -> str:
         "failCgroupV1": False,
         "failSwapOn": False,
     }
+    if taints := foreign.taints(plan.control_plane):
+        config["registerWithTaints"] = taints
     # The score is a number; YAML would quote its place-holder.
     return yaml.safe_dump(config, sort_keys=True).replace("'@OOM_SCORE_ADJ@'", "@OOM_SCORE_ADJ@")
 
 
-def _kubelet_command(node: NodePlan) -> str:
+def _kubelet_command(node: NodePlan, labels: Mapping[str, str]) -> str:
     bootstrap = (
         ""
         if node.role == "control-plane"
         else " --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf"
     )
+    listed = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    own = f" --node-labels={listed}" if labels else ""
     return f"""\
 ExecStart=/bin/sh -c 'exec "$(command -v kubelet)" --config=/etc/tailspan/kubelet.yaml{bootstrap} \\
-  --kubeconfig=/etc/kubernetes/kubelet.conf --hostname-override={node.name} --node-ip={node.node_ip}'
+  --kubeconfig=/etc/kubernetes/kubelet.conf --hostname-override={node.name} --node-ip={node.node_ip}{own}'
 """
 
 
-def kubelet_unit(node: NodePlan) -> str:
+def kubelet_unit(node: NodePlan, labels: Mapping[str, str] = NO_LABELS) -> str:
     """Restart=always: a kubelet that has no certificate yet exits after five minutes, its pods live on."""
     return f"""\
 [Unit]
@@ -64,7 +72,7 @@ Wants=containerd.service tailspan-network.service
 StartLimitIntervalSec=0
 
 [Service]
-{_kubelet_command(node)}Restart=always
+{_kubelet_command(node, labels)}Restart=always
 RestartSec=1
 
 [Install]
@@ -72,9 +80,9 @@ WantedBy=multi-user.target
 """
 
 
-def kubelet_drop_in(node: NodePlan) -> str:
+def kubelet_drop_in(node: NodePlan, labels: Mapping[str, str] = NO_LABELS) -> str:
     """The command once more: Debian's kubelet package has a drop-in that would replace the unit's own."""
-    return f"[Service]\nExecStart=\n{_kubelet_command(node)}"
+    return f"[Service]\nExecStart=\n{_kubelet_command(node, labels)}"
 
 
 # Otherwise networkd removes routes and rules that are not its own whenever it restarts (systemd/systemd#19287).

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from bootstrap import agent
+from bootstrap import agent, foreign
 from bootstrap.cni import plain_conflist
 from bootstrap.connector import KEY_DIRECTORY, connector_pod
 from bootstrap.gateway import CA_DIRECTORY, Tailnet
@@ -35,6 +35,8 @@ from network.plan import NetworkPlan, NodePlan, RegionPlan
 
 FILES = Path(__file__).parent / "files"
 CONNECTOR_MANIFEST = "/etc/kubernetes/manifests/apiserver-connector.yaml"
+# In place of a token that is not made yet; nobody accepts it, and it lets the kubelet start its static pods.
+NO_TOKEN_YET = "comes-with-the-admission"
 _END = "TAILSPAN_END_OF_FILE"
 
 
@@ -61,10 +63,14 @@ class Connector:
 
 @dataclass(frozen=True, kw_only=True)
 class Join:
-    """What a machine needs to become a node; `token` is a secret."""
+    """
+    What a machine needs to become a node; `token` is a secret. `server` is the API server's URL where it has no name
+    of ours. There bootstrap tokens are unknown, and the join brings another one (`admission_script`).
+    """
 
     ca: str
     token: str
+    server: str | None = None
 
 
 @dataclass
@@ -173,8 +179,9 @@ def _common(script: _Script) -> None:
     script.put("/etc/systemd/system/tailspan-network.service", NETWORK_UNIT)
     script.put("/etc/containerd/config.toml", containerd_config(cluster.images), fill_in=True)
     script.put("/etc/tailspan/kubelet.yaml", kubelet_config(cluster.plan), fill_in=True)
-    script.put("/etc/systemd/system/kubelet.service", kubelet_unit(node))
-    script.put("/etc/systemd/system/kubelet.service.d/zz-tailspan.conf", kubelet_drop_in(node))
+    labels = foreign.labels(cluster.plan.control_plane)
+    script.put("/etc/systemd/system/kubelet.service", kubelet_unit(node, labels))
+    script.put("/etc/systemd/system/kubelet.service.d/zz-tailspan.conf", kubelet_drop_in(node, labels))
     script.put("/etc/systemd/networkd.conf.d/90-tailspan.conf", NETWORKD)
     if region.cni == "plain":
         script.put("/etc/cni/net.d/10-tailspan.conflist", plain_conflist(node, region, cluster.plan))
@@ -224,7 +231,8 @@ def node_script(
     script.put("/etc/kubernetes/pki/ca.crt", join.ca)
     script.connector(connector)
     script.agent(agent_key)
-    kubeconfig = bootstrap_kubeconfig(cluster.endpoint, join.token)
+    server = join.server or f"https://{cluster.endpoint}:{API_PORT}"
+    kubeconfig = bootstrap_kubeconfig(server, join.token)
     script.functions.append(
         _function("bootstrap_kubeconfig", _put("/etc/kubernetes/bootstrap-kubelet.conf", kubeconfig, "0600"))
     )
@@ -236,7 +244,20 @@ def group_script(cluster: Cluster, region: RegionPlan, ca: str) -> str:
     return node_script(cluster, region, blank_worker(region.name), Join(ca=ca, token=BOOTSTRAP_TOKEN))
 
 
-def bootstrap_kubeconfig(endpoint: str, token: str) -> str:
+def admission_script(server: str) -> str:
+    """What the join sends to a prepared machine, with a blank for the token that it makes then."""
+    kubeconfig = bootstrap_kubeconfig(server, BOOTSTRAP_TOKEN)
+    here = f"  cat <<'{_END}'\n{kubeconfig}{_END}\n"
+    return "".join(
+        (
+            "#!/bin/bash\nset -euo pipefail\n",
+            _function("bootstrap_kubeconfig", here),
+            (FILES / "admit.sh").read_text(),
+        )
+    )
+
+
+def bootstrap_kubeconfig(server: str, token: str) -> str:
     """The kubeconfig of a machine that has no certificate yet."""
     return yaml.safe_dump(
         {
@@ -246,7 +267,7 @@ def bootstrap_kubeconfig(endpoint: str, token: str) -> str:
                 {
                     "name": "tailspan",
                     "cluster": {
-                        "server": f"https://{endpoint}:{API_PORT}",
+                        "server": server,
                         "certificate-authority": "/etc/kubernetes/pki/ca.crt",
                     },
                 }

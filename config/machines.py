@@ -110,21 +110,6 @@ class FirewallRule(Model):
     source: Network = Field(examples=["0.0.0.0/0"], description="Who may use it.")
 
 
-class ControlPlaneConfig(Model):
-    """The machines that run etcd and the API server."""
-
-    kind: Literal["kubeadm"] = Field(examples=["kubeadm"], description="How the control plane is made.")
-    machines: int = Field(default=1, ge=1, examples=[1], description="How many machines; only 1 so far.")
-    first_ip: Address | None = Field(
-        default=None,
-        examples=["10.0.0.10"],
-        description=f"{_FIRST_IP} Host 10 of node_cidr if none is written.",
-    )
-    machine_type: MachineType | None = Field(
-        default=None, examples=["e2-standard-4"], description=_MACHINE_TYPE
-    )
-
-
 class GatewaysConfig(Model):
     """How many machines of a cloud region carry its cross-region traffic."""
 
@@ -146,7 +131,11 @@ class NodeGroupConfig(Model):
 
     name: Name = Field(examples=["cpu"], description="Part of the machines' names: hub-cpu-1, hub-cpu-2.")
     count: int = Field(ge=0, le=1000, examples=[3], description="How many machines.")
-    first_ip: Address = Field(examples=["10.0.0.40"], description=_FIRST_IP)
+    first_ip: Address | None = Field(
+        default=None,
+        examples=["10.0.0.40"],
+        description=f"{_FIRST_IP} Required, but with control plane gke or eks: there the cloud hands out addresses.",
+    )
     machine_type: MachineType | None = Field(
         default=None, examples=["e2-standard-8"], description=_MACHINE_TYPE
     )

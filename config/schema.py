@@ -21,8 +21,8 @@ from config.cluster import (
     TailnetConfig,
     TailscaleConfig,
 )
+from config.control_planes import ControlPlane, ControlPlaneConfig, EksControlPlane, GkeControlPlane
 from config.machines import (
-    ControlPlaneConfig,
     FirewallRule,
     GatewaysConfig,
     GpuConfig,
@@ -38,10 +38,13 @@ __all__ = [
     "AccessConfig",
     "AwsProvider",
     "CloudRegionConfig",
+    "ControlPlane",
     "ControlPlaneConfig",
+    "EksControlPlane",
     "FirewallRule",
     "GatewaysConfig",
     "GcpProvider",
+    "GkeControlPlane",
     "GpuConfig",
     "GpuRegionConfig",
     "HeadscaleConfig",
@@ -164,8 +167,9 @@ class CloudRegionConfig(_RegionConfig):
     """The region that holds the control plane; on `ssh` its machines are listed, elsewhere counted."""
 
     kind: Literal["cloud"] = Field(description="The region that holds the control plane.")
-    control_plane: ControlPlaneConfig = Field(
-        examples=["{kind: kubeadm, machines: 1}"], description="The machines of etcd and the API server."
+    control_plane: ControlPlane = Field(
+        examples=["{kind: kubeadm, machines: 1}"],
+        description="Who runs etcd and the API server: machines of the region, or a cloud.",
     )
     gateways: GatewaysConfig = Field(
         default=GatewaysConfig(count=0),

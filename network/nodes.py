@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from config.schema import CloudRegionConfig, MachineConfig, RegionConfig
+from config.schema import CloudRegionConfig, ControlPlaneConfig, MachineConfig, RegionConfig
 
 Role = Literal["control-plane", "gateway", "worker"]
 
@@ -61,15 +61,19 @@ def _listed(region: RegionConfig, machine: MachineConfig) -> NodeDraft:
 
 def _counted(region: CloudRegionConfig) -> Iterator[NodeDraft]:
     plane, gateways, cidr = region.control_plane, region.gateways, region.node_cidr
-    groups: list[tuple[str, Role, int, IPv4Address, str, str | None]] = [
-        (
-            "cp",
-            "control-plane",
-            plane.machines,
-            plane.first_ip or host_address(cidr, CONTROL_PLANE_HOST),
-            "control_plane.first_ip",
-            plane.machine_type,
-        ),
+    groups: list[tuple[str, Role, int, IPv4Address, str, str | None]] = []
+    if isinstance(plane, ControlPlaneConfig):
+        groups.append(
+            (
+                "cp",
+                "control-plane",
+                plane.machines,
+                plane.first_ip or host_address(cidr, CONTROL_PLANE_HOST),
+                "control_plane.first_ip",
+                plane.machine_type,
+            )
+        )
+    groups.append(
         (
             "gw",
             "gateway",
@@ -77,11 +81,13 @@ def _counted(region: CloudRegionConfig) -> Iterator[NodeDraft]:
             gateways.first_ip or host_address(cidr, GATEWAY_HOST),
             "gateways.first_ip",
             gateways.machine_type,
-        ),
-    ]
+        )
+    )
+    # A managed control plane's node groups are the cloud's: their nodes' names and addresses are nobody's plan.
     groups += [
         (group.name, "worker", group.count, group.first_ip, f"node_groups[{i}].first_ip", group.machine_type)
         for i, group in enumerate(region.node_groups)
+        if group.first_ip is not None and not plane.managed
     ]
     for label, role, count, first, field, machine_type in groups:
         for number in range(count):

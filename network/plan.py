@@ -7,6 +7,16 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, Mode, RegionConfig, StackConfig
+from network.managed import (
+    DNS_HOST,
+    KUBEADM_API_PORT,
+    MANAGED_API_PORT,
+    SECOND_DNS_HOST,
+    ControlPlaneKind,
+    ManagedRanges,
+    control_plane_kind,
+    ranges_of,
+)
 from network.mtu import stack_mtu, tcp_mss, wan_mtu
 from network.nodes import NodeDraft, Role, draft_nodes
 from network.prefixes import ladder
@@ -15,8 +25,6 @@ from network.rules import problems
 
 # How a node reaches other nodes' pods and other regions: next hops on its LAN, a tunnel to its gateways, or by itself.
 Reach = Literal["lan", "tunnel", "tailnet"]
-
-DNS_HOST = 10
 
 # What Kubernetes is tested with (https://kubernetes.io/docs/setup/best-practices/cluster-large), and the addresses
 # of a pod range that no pod gets: network and broadcast, and up to two of the node itself (a bridge; Cilium's router
@@ -80,6 +88,18 @@ class RegionPlan:
     # US dollars for all GPUs of the region; None if nobody knows the price of one (network/prices.py).
     usd_per_hour: float | None
     no_inbound: str | None
+    # How the region's ranges are shared with the nodes of a cloud that runs the control plane; None elsewhere.
+    managed: ManagedRanges | None = None
+
+    @property
+    def machine_cidr(self) -> IPv4Network:
+        """The part of the node CIDR in which the plan's machines are."""
+        return self.managed.machines if self.managed else self.node_cidr
+
+    @property
+    def machine_pod_cidr(self) -> IPv4Network:
+        """The part of the pod CIDR in which their pods are."""
+        return self.managed.machine_pods if self.managed else self.pod_cidr
 
     @property
     def control_plane(self) -> tuple[NodePlan, ...]:
@@ -124,6 +144,7 @@ class NetworkPlan:
     devices: int
     max_pods: int
     tailnet_kind: Literal["headscale", "tailscale"]
+    control_plane: ControlPlaneKind = "kubeadm"
 
     def region(self, name: str) -> RegionPlan:
         return next(region for region in self.regions if region.name == name)
@@ -134,9 +155,15 @@ class NetworkPlan:
         return next(region for region in self.regions if region.kind == "cloud")
 
     @property
-    def api_address(self) -> IPv4Address:
-        """The node IP behind the name of the control plane endpoint."""
-        return self.hub.control_plane[0].node_ip
+    def api_address(self) -> IPv4Address | None:
+        """The node IP behind the name of the control plane endpoint; None where a cloud runs it somewhere."""
+        machines = self.hub.control_plane
+        return machines[0].node_ip if machines else None
+
+    @property
+    def api_port(self) -> int:
+        """Where other regions reach the API server, on an address of the hub's node CIDR."""
+        return KUBEADM_API_PORT if self.control_plane == "kubeadm" else MANAGED_API_PORT
 
 
 def plan_network(config: StackConfig) -> NetworkPlan:
@@ -146,6 +173,7 @@ def plan_network(config: StackConfig) -> NetworkPlan:
     if found:
         raise NetworkPlanError(found)
     kubernetes = config.kubernetes
+    kind = control_plane_kind(next(region for region in config.regions if region.kind == "cloud"))
     regions = tuple(
         _plan_region(region, drafts[id(region)], kubernetes.node_pod_prefix)
         # The hub, then by name: the order of the file must not show anywhere.
@@ -156,12 +184,13 @@ def plan_network(config: StackConfig) -> NetworkPlan:
         service_cidr=kubernetes.service_cidr,
         pod_supernet=kubernetes.pod_supernet,
         node_supernet=kubernetes.node_supernet,
-        dns_ip=kubernetes.service_cidr[DNS_HOST],
+        dns_ip=kubernetes.service_cidr[DNS_HOST if kind == "kubeadm" else SECOND_DNS_HOST],
         mtu=stack_mtu(config),
         mss=tcp_mss(stack_mtu(config)),
         devices=sum(len(region.devices) for region in regions),
         max_pods=max_pods(kubernetes.node_pod_prefix),
         tailnet_kind=config.tailnet.kind,
+        control_plane=kind,
     )
 
 
@@ -210,6 +239,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         gateway_firewall=region.gateway_firewall,
         usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
         no_inbound=region.no_inbound,
+        managed=ranges_of(region),
     )
 
 

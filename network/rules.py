@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from config.schema import CloudRegionConfig, RegionConfig, StackConfig
+from config.schema import CloudRegionConfig, ControlPlaneConfig, RegionConfig, StackConfig
 from network.machine_rules import address_problems, machine_problems
+from network.managed_rules import managed_problems
 from network.modes import is_device, mode_problems
 from network.mtu import mtu_problems
 from network.nodes import NodeDraft
@@ -47,6 +48,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *range_problems(config),
         *address_problems(config, drafts),
         *machine_problems(config),
+        *managed_problems(config, drafts),
         *reach_problems(config),
         *mtu_problems(config),
         *_gateways(config, drafts),
@@ -102,7 +104,8 @@ def _hub(config: StackConfig) -> Iterator[str]:
         names = ", ".join(region.name for region in clouds)
         yield f"regions: {names} are all of kind cloud; write exactly one, further places are of kind: gpu"
     for region in clouds:
-        machines = region.control_plane.machines
+        plane = region.control_plane
+        machines = plane.machines if isinstance(plane, ControlPlaneConfig) else 1
         if machines != 1:
             yield (
                 f"region {region.name}: control_plane.machines is {machines}; write machines: 1 "

@@ -11,7 +11,6 @@ from typing import Any
 
 from network.plan import NetworkPlan, RegionPlan
 
-API_PORT = 6443
 AGENT_PORT = 41642
 HEADSCALE_OWNER = "tailspan@"
 TAILSCALE_OWNER = "autogroup:admin"
@@ -52,7 +51,7 @@ def _grants(plan: NetworkPlan, owner: str) -> list[dict[str, Any]]:
         # The control plane (kubectl logs, webhooks) and the hub's pods (metrics, DNS answers) reach all of it.
         _grant([hub_nodes, str(plan.hub.pod_cidr)], [nodes, pods], _ANYTHING),
         # Everybody else reaches the hub's nodes at the API server's port only, and other nodes not at all.
-        _grant([nodes, pods], [hub_nodes], [f"tcp:{API_PORT}", _ICMP]),
+        _grant([nodes, pods], [hub_nodes], [f"tcp:{plan.api_port}", _ICMP]),
         _grant([nodes], [nodes], [_ICMP]),
         *(
             _neighbours(region)
@@ -60,7 +59,7 @@ def _grants(plan: NetworkPlan, owner: str) -> list[dict[str, Any]]:
             if region.mode == "per-node" and region.kind == "gpu"
         ),
         # Whoever administers the tailnet runs `pulumi up` from a device of it (access.api: tailnet).
-        _grant([owner], [hub_nodes], [f"tcp:{API_PORT}", _ICMP]),
+        _grant([owner], [hub_nodes], [f"tcp:{plan.api_port}", _ICMP]),
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -21,18 +22,31 @@ REQUIRED_USAGE = "client auth"
 ALLOWED_USAGES = frozenset({REQUIRED_USAGE, "digital signature", "key encipherment"})
 
 
-def bootstrap_user(token_id: str) -> str:
-    return f"system:bootstrap:{token_id}"
+@dataclass(frozen=True)
+class Sender:
+    """Who asks: a user of the cluster, and where names are used again, which of those who had the name."""
+
+    user: str
+    uid: str = ""
+
+    def sent(self, request: Json) -> bool:
+        spec = request.get("spec", {})
+        return spec.get("username") == self.user and (not self.uid or spec.get("uid") == self.uid)
+
+    def __str__(self) -> str:
+        return f"{self.user!r} ({self.uid})" if self.uid else repr(self.user)
 
 
-def objections(request: Json, node: str, token_id: str) -> list[str]:
+def objections(request: Json, node: str, sender: Sender) -> list[str]:
     """Every reason not to approve; an empty list means: exactly what `node` asks for with its own token."""
     spec = request.get("spec", {})
     found = []
     if spec.get("signerName") != CLIENT_SIGNER:
         found.append(f"signer {spec.get('signerName')!r} instead of {CLIENT_SIGNER!r}")
-    if spec.get("username") != bootstrap_user(token_id):
-        found.append(f"user {spec.get('username')!r} instead of {bootstrap_user(token_id)!r}")
+    if not sender.sent(request):
+        found.append(
+            f"user {Sender(str(spec.get('username')), str(spec.get('uid') or ''))} instead of {sender}"
+        )
     usages = set(spec.get("usages") or ())
     if REQUIRED_USAGE not in usages or not usages <= ALLOWED_USAGES:
         found.append(f"usages {sorted(usages)} instead of {sorted(ALLOWED_USAGES)}")

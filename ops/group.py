@@ -16,6 +16,7 @@ from functools import partial
 from threading import Lock
 
 from ops import wait
+from ops.admission import bootstrap_token
 from ops.drain import leave
 from ops.errors import OpsError
 from ops.http import Json
@@ -110,7 +111,7 @@ def _join(
         patience = PATIENCE_KNOWN if known else PATIENCE_NEW
         run_script(member.login, command, values + script, machine=name, patience=patience)
     kube = Kube(access)
-    join(kube, member.node, member.token, timeout)
+    join(kube, member.node, bootstrap_token(name, member.token), timeout)
     mark = {"metadata": {"annotations": {GIVEN: given(member, script)}}}
     step = f"node {name}: step 'record its script'"
     until_answered(lambda: kube.patch(member.node.path, mark), Deadline(timeout), step)

@@ -2,52 +2,51 @@
 
 from __future__ import annotations
 
-import base64
 import sys
 from contextlib import suppress
-from datetime import datetime, timedelta
 
 from ops import csr
+from ops.admission import Pass
 from ops.errors import HttpError, OpsError, Unreachable
 from ops.http import Json
 from ops.kube import CLIENT_SIGNER, CSRS, Kube
 from ops.node import JOINED_WITH, NodeSpec, annotation, condition, declare, describe, is_as_declared, is_ready
 from ops.wait import Deadline, until_answered
 
-BOOTSTRAPPERS = "system:bootstrappers:tailspan"
-TOKENS = "/api/v1/namespaces/kube-system/secrets"
-LONGEST_TOKEN = timedelta(hours=1)
 # What is recorded for a node that needs no token, because kubeadm made it.
 NO_TOKEN = "kubeadm"
 
 
-def join(kube: Kube, spec: NodeSpec, token: str | None, timeout: float) -> None:
+def join(kube: Kube, spec: NodeSpec, admitted_by: Pass | None, timeout: float) -> None:
     """Idempotent: for a node that is Ready and as declared this is one GET."""
     deadline = Deadline(timeout)
     step = f"node {spec.name}: step 'reach the API server {kube.server}'"
     node = until_answered(lambda: kube.find(spec.path), deadline, step, forbidden_for=30)
-    token_id = token.partition(".")[0] if token else NO_TOKEN
-    if node and is_ready(node) and is_as_declared(node, spec) and annotation(node, JOINED_WITH) == token_id:
+    mark = admitted_by.mark if admitted_by else NO_TOKEN
+    if node and is_ready(node) and is_as_declared(node, spec) and annotation(node, JOINED_WITH) == mark:
         return
     step = f"node {spec.name}: step 'declare'"
     node = until_answered(lambda: declare(kube, spec), deadline, step)
-    if not _is_this_machine(node, token_id):
-        Admission(kube, spec, token, node, deadline).run()
-    mark = {"metadata": {"annotations": {JOINED_WITH: token_id}}}
-    until_answered(lambda: kube.patch(spec.path, mark), deadline, f"node {spec.name}: step 'record the join'")
+    if not _is_this_machine(node, mark):
+        Admission(kube, spec, admitted_by, node, deadline).run()
+    joined = {"metadata": {"annotations": {JOINED_WITH: mark}}}
+    until_answered(
+        lambda: kube.patch(spec.path, joined), deadline, f"node {spec.name}: step 'record the join'"
+    )
 
 
-def _is_this_machine(node: Json, token_id: str) -> bool:
+def _is_this_machine(node: Json, mark: str) -> bool:
     """A Ready node that joined with another token may be the shadow of a machine wiped seconds ago."""
-    return is_ready(node) and annotation(node, JOINED_WITH) in (None, token_id)
+    return is_ready(node) and annotation(node, JOINED_WITH) in (None, mark)
 
 
 class Admission:
     """The time between a declared and a Ready node, in which the machine's token is valid."""
 
-    def __init__(self, kube: Kube, spec: NodeSpec, token: str | None, node: Json, deadline: Deadline) -> None:
-        self._kube, self._spec, self._deadline = kube, spec, deadline
-        self._token_id, _, self._token_secret = (token or "").partition(".")
+    def __init__(
+        self, kube: Kube, spec: NodeSpec, admitted_by: Pass | None, node: Json, deadline: Deadline
+    ) -> None:
+        self._kube, self._spec, self._pass, self._deadline = kube, spec, admitted_by, deadline
         self._shadow = node if is_ready(node) else None
         self._shadow_lease = self._lease() if self._shadow else None
         self._approved = 0
@@ -56,22 +55,22 @@ class Admission:
         self._trouble = ""
 
     def run(self) -> None:
-        if not self._token_id:
+        if self._pass is None:
             self._wait()
             return
-        self.offer_token()
         try:
+            self._offer(self._pass)
             self._wait()
         finally:
             # Best effort: it ends by itself within the hour.
             with suppress(OpsError):
-                self._kube.delete(f"{TOKENS}/bootstrap-token-{self._token_id}")
+                self._pass.withdraw(self._kube)
 
     def _wait(self) -> None:
         while True:
             try:
-                if self._token_id:
-                    self._approve_requests()
+                if self._pass:
+                    self._approve_requests(self._pass.sender)
                 self._node = self._kube.find(self._spec.path)
                 self._trouble = ""
                 if self._node and self._is_admitted(self._node):
@@ -86,7 +85,7 @@ class Admission:
 
     @property
     def _step(self) -> str:
-        waits = self._token_id and not self._approved
+        waits = self._pass and not self._approved
         return "wait for the machine's certificate request" if waits else "wait until Ready"
 
     def _at(self, step: str) -> str:
@@ -111,29 +110,17 @@ class Admission:
         renewed: str | None = lease.get("spec", {}).get("renewTime")
         return renewed
 
-    def offer_token(self) -> None:
-        until_answered(self._write_token, self._deadline, self._at("offer the bootstrap token"))
+    def _offer(self, admitted_by: Pass) -> None:
+        offer = self._at("offer the token of its admission")
+        until_answered(lambda: admitted_by.offer(self._kube, self._deadline.seconds), self._deadline, offer)
 
-    def _write_token(self) -> None:
-        lifetime = min(LONGEST_TOKEN, timedelta(seconds=self._deadline.seconds + 120))
-        # The API server's clock counts, not the operator's.
-        expiry = self._kube.server_time + lifetime
-        secret = _token_object(self._spec.name, self._token_id, self._token_secret, expiry)
-        try:
-            self._kube.create(TOKENS, secret)
-        except HttpError as error:
-            if error.status != 409:
-                raise
-            self._kube.replace(f"{TOKENS}/{secret['metadata']['name']}", secret)
-
-    def _approve_requests(self) -> None:
+    def _approve_requests(self, sender: csr.Sender) -> None:
         for request in self._kube.list(CSRS, fieldSelector=f"spec.signerName={CLIENT_SIGNER}"):
             name = request["metadata"]["name"]
-            ours = request["spec"].get("username") == csr.bootstrap_user(self._token_id)
             decided = name in self._requests or request.get("status", {}).get("conditions")
-            if decided or not ours:
+            if decided or not sender.sent(request):
                 continue
-            if found := csr.objections(request, self._spec.name, self._token_id):
+            if found := csr.objections(request, self._spec.name, sender):
                 self._requests[name] = f"{name} refused ({'; '.join(found)})"
                 print(f"WARNING node {self._spec.name}: {self._requests[name]}", file=sys.stderr, flush=True)
                 continue
@@ -147,7 +134,7 @@ class Admission:
             "type": "Approved",
             "status": "True",
             "reason": "TailspanJoin",
-            "message": f"{self._spec.name} asked with its own bootstrap token",
+            "message": f"{self._spec.name} asked with its own token",
         }
         body = request | {"status": {"conditions": [approved]}}
         self._kube.replace(f"{CSRS}/{request['metadata']['name']}/approval", body)
@@ -159,21 +146,3 @@ class Admission:
         if self._trouble:
             text += f"; last trouble: {self._trouble}"
         return f"{text}; look at `journalctl -u kubelet` on {self._spec.name}"
-
-
-def _token_object(node: str, token_id: str, secret: str, expiry: datetime) -> Json:
-    data = {
-        "token-id": token_id,
-        "token-secret": secret,
-        "expiration": expiry.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "usage-bootstrap-authentication": "true",
-        "auth-extra-groups": BOOTSTRAPPERS,
-        "description": f"joins {node}",
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "bootstrap.kubernetes.io/token",
-        "metadata": {"name": f"bootstrap-token-{token_id}", "namespace": "kube-system"},
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
-    }

@@ -35,12 +35,14 @@ class Login:
         return f"{self.user}@{self.host}:{self.port}"
 
 
-def run_script(login: Login, command: str, script: str, *, machine: str, patience: float) -> None:
+def run_script(
+    login: Login, command: str, script: str, *, machine: str, patience: float, step: str = "node script"
+) -> None:
     """
     Runs `command` with the script on its standard input; raises OpsError that names machine and step. A machine
     that does not answer is dialled for `patience` seconds.
     """
-    asyncio.run(_until_stopped(_run(login, command, script, machine, patience), machine))
+    asyncio.run(_until_stopped(_run(login, command, script, machine, patience, step), machine))
 
 
 async def _until_stopped(work: Any, machine: str) -> None:
@@ -55,7 +57,7 @@ async def _until_stopped(work: Any, machine: str) -> None:
     task.result()
 
 
-async def _run(login: Login, command: str, script: str, machine: str, patience: float) -> None:
+async def _run(login: Login, command: str, script: str, machine: str, patience: float, name: str) -> None:
     async with AsyncExitStack() as stack:
         keys = await _agent_keys(stack)
         tunnel = None
@@ -64,10 +66,10 @@ async def _run(login: Login, command: str, script: str, machine: str, patience: 
                 continue
             step = f"machine {machine}: step 'reach {hop} over SSH'"
             tunnel = await _dial(stack, hop, keys, tunnel, Deadline(patience), step)
-        status, tail = await _execute(tunnel, command, script, f"machine {machine}: step 'node script'")
+        status, tail = await _execute(tunnel, command, script, f"machine {machine}: step '{name}'")
         if status != 0:
             said = "\n".join(tail) or "(it printed nothing)"
-            raise OpsError(f"machine {machine}: step 'node script': exit status {status}:\n{said}")
+            raise OpsError(f"machine {machine}: step '{name}': exit status {status}:\n{said}")
 
 
 async def _agent_keys(stack: AsyncExitStack) -> list[Any]:

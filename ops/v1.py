@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ops import group as groups
+from ops.admission import Pass, ServiceAccountToken, bootstrap_token
 from ops.device import Tailnet, delete_devices
 from ops.drain import leave as leave_cluster
 from ops.drain import refusal
@@ -33,7 +34,7 @@ def secret(_: Json) -> Json:
 
 def join(request: Json) -> Json:
     node = _node(request)
-    join_cluster(_kube(request), node, _token(request), _ready_timeout(request))
+    join_cluster(_kube(request), node, _pass(request, node.name), _ready_timeout(request))
     # A wiped machine comes back as another device; the old one would keep prefixes that nobody serves.
     if device := request.get("device"):
         for former in _field(device, "replaces", list, [], path="device."):
@@ -125,6 +126,26 @@ def _token(request: Json) -> str | None:
     if token is not None and not TOKEN.fullmatch(token):
         raise OpsError("token: not a bootstrap token; write 6 characters, a dot and 16, all of a-z0-9")
     return token
+
+
+def _pass(request: Json, node: str) -> Pass | None:
+    """By its bootstrap token, or with `admission` by a ServiceAccount's: then the token's id is its mark alone."""
+    token = _token(request)
+    if token is None:
+        return None
+    admission = request.get("admission")
+    if not admission:
+        return bootstrap_token(node, token)
+    path = "admission."
+    login = _field(admission, "login", dict, path=path)
+    return ServiceAccountToken(
+        node=node,
+        mark=token.partition(".")[0],
+        namespace=_field(admission, "namespace", str, path=path),
+        login=_login(login, "root", f"{path}login."),
+        command=_field(admission, "command", str, path=path),
+        script=_field(admission, "script", str, path=path),
+    )
 
 
 def _ready_timeout(request: Json) -> float:

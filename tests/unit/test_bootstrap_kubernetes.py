@@ -139,7 +139,7 @@ def test_a_mirror_stands_in_front_of_every_image() -> None:
 
 
 def test_a_bootstrap_kubeconfig_trusts_the_clusters_ca_alone() -> None:
-    config = yaml.safe_load(bootstrap_kubeconfig("api.example.com", "abc123.0123456789abcdef"))
+    config = yaml.safe_load(bootstrap_kubeconfig("https://api.example.com:6443", "abc123.0123456789abcdef"))
     assert config["clusters"][0]["cluster"] == {
         "server": "https://api.example.com:6443",
         "certificate-authority": "/etc/kubernetes/pki/ca.crt",

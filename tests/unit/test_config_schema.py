@@ -51,7 +51,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("regions.1.machines.0.port", 70000, "is not a port; write a number from 1 to 65535"),
     ("regions.1.gateway_firewall.0.port", 0, "is not a port; write a number from 1 to 65535"),
     ("regions.1.gateway_firewall.0.protocol", "upd", "unknown value; write tcp or udp"),
-    ("regions.0.control_plane.kind", "gke", "unknown value; write kubeadm"),
+    ("regions.0.control_plane.kind", "k3s", "unknown kind; write one of kubeadm, gke, eks"),
     ("kubernetes.version", "v1.33.1", "write all three numbers, for example 1.33.1 (without the v)"),
     (
         "kubernetes.version",

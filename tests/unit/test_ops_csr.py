@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ops.csr import objections
+from ops.csr import Sender, objections
 
 NODE, TOKEN_ID = "gpu-a", "abc123"
+OURS = Sender(f"system:bootstrap:{TOKEN_ID}")
 Name = list[tuple[x509.ObjectIdentifier, str]]
 GOOD: Name = [(NameOID.ORGANIZATION_NAME, "system:nodes"), (NameOID.COMMON_NAME, f"system:node:{NODE}")]
 USAGES = ["digital signature", "client auth"]
@@ -45,11 +46,11 @@ def request(pem: bytes | None = None, **spec: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("usages", [USAGES, ["client auth"], [*USAGES, "key encipherment"]])
 def test_what_a_kubelet_sends_is_approved(usages: list[str]) -> None:
-    assert objections(request(usages=usages), NODE, TOKEN_ID) == []
+    assert objections(request(usages=usages), NODE, OURS) == []
 
 
 def test_the_order_of_the_subject_does_not_matter() -> None:
-    assert objections(request(pkcs10(GOOD[::-1])), NODE, TOKEN_ID) == []
+    assert objections(request(pkcs10(GOOD[::-1])), NODE, OURS) == []
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_the_order_of_the_subject_does_not_matter() -> None:
     ],
 )
 def test_any_other_certificate_is_refused(pem: bytes, says: str) -> None:
-    (found,) = objections(request(pem), NODE, TOKEN_ID)
+    (found,) = objections(request(pem), NODE, OURS)
     assert says in found
 
 
@@ -89,7 +90,7 @@ def test_any_other_certificate_is_refused(pem: bytes, says: str) -> None:
     ],
 )
 def test_any_other_sender_signer_or_usage_is_refused(spec: dict[str, Any], says: str) -> None:
-    (found,) = objections(request(**spec), NODE, TOKEN_ID)
+    (found,) = objections(request(**spec), NODE, OURS)
     assert says in found
 
 
@@ -99,9 +100,31 @@ def test_a_request_signed_by_another_key_is_refused() -> None:
     der[at : at + 17] = b"system:node:gpu-b"
     body = base64.b64encode(bytes(der))
     pem = b"-----BEGIN CERTIFICATE REQUEST-----\n" + body + b"\n-----END CERTIFICATE REQUEST-----\n"
-    assert any("own key" in found for found in objections(request(pem), "gpu-b", TOKEN_ID))
+    assert any("own key" in found for found in objections(request(pem), "gpu-b", OURS))
 
 
 def test_every_objection_is_named_at_once() -> None:
     wrong = request(pkcs10([GOOD[1]]), username="x", signerName="y", usages=["any"])
-    assert len(objections(wrong, NODE, TOKEN_ID)) == 4
+    assert len(objections(wrong, NODE, OURS)) == 4
+
+
+ACCOUNT = Sender("system:serviceaccount:tailspan-admission:gpu-a", "uid-of-today")
+
+
+def test_a_request_by_a_machines_own_service_account_is_approved() -> None:
+    assert objections(request(username=ACCOUNT.user, uid=ACCOUNT.uid), NODE, ACCOUNT) == []
+
+
+@pytest.mark.parametrize(
+    ("username", "uid"),
+    [
+        (ACCOUNT.user, "uid-of-yesterday"),
+        (ACCOUNT.user, ""),
+        ("system:serviceaccount:tailspan-admission:gpu-b", ACCOUNT.uid),
+        ("system:serviceaccount:default:gpu-a", ACCOUNT.uid),
+        (f"system:bootstrap:{TOKEN_ID}", ACCOUNT.uid),
+    ],
+)
+def test_another_account_is_refused_also_one_of_the_same_name(username: str, uid: str) -> None:
+    (found,) = objections(request(username=username, uid=uid), NODE, ACCOUNT)
+    assert "uid-of-today" in found

@@ -1,0 +1,167 @@
+"""Rules about control planes that a cloud runs: what GKE and EKS ask of versions, ranges and CNIs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network
+
+from config.schema import CloudRegionConfig, EksControlPlane, GkeControlPlane, StackConfig
+from network.managed import SMALLEST_NODE_CIDR, is_managed, managed_ranges
+from network.nodes import NodeDraft
+
+# GKE's cloud controller leaves foreign nodes alone (label components.gke.io/gke-unmanaged-node) from v35.1.2 on; an
+# earlier one deletes them as soon as they register (kubernetes/cloud-provider-gcp#1081, cherry-pick #1106).
+GKE_MINOR = (1, 35)
+# https://docs.aws.amazon.com/eks/latest/userguide/hybrid-nodes-prereqs.html and -networking.html: 15 ranges of
+# nodes and 15 of pods.
+MOST_REMOTE_RANGES = 15
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+# Where each kind of control plane runs.
+HOME = {"gke": "gcp", "eks": "aws"}
+# Pod addresses that GKE gives each node at its default of 110 pods
+# (https://cloud.google.com/kubernetes-engine/docs/concepts/alias-ips).
+GKE_NODE_PODS = 24
+
+
+def managed_problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
+    """Every reason why a cloud cannot run this control plane; and what a kubeadm one needs instead."""
+    for region in config.regions:
+        if not isinstance(region, CloudRegionConfig):
+            continue
+        if not is_managed(region):
+            yield from _planned_groups(region)
+            continue
+        where, kind = f"region {region.name}", region.control_plane.kind
+        lines = [*_place(region), *_shape(region), *_ranges(config, region), *_machines(region, drafts)]
+        if isinstance(region.control_plane, GkeControlPlane):
+            lines += [*_gke_version(config), *_gke_pods(region)]
+        elif isinstance(region.control_plane, EksControlPlane):
+            lines += [*_eks_zones(region, region.control_plane), *_eks_remote(config)]
+        yield from (f"{where}: control_plane {kind}: {line}" for line in lines)
+
+
+def _planned_groups(region: CloudRegionConfig) -> Iterator[str]:
+    if region.provider.kind == "ssh":
+        return
+    for number, group in enumerate(region.node_groups):
+        if group.first_ip is None:
+            yield (
+                f"region {region.name}: node_groups[{number}].first_ip is missing; write the node IP of the group's "
+                "first machine, for example first_ip: 10.0.0.40"
+            )
+
+
+def _place(region: CloudRegionConfig) -> Iterator[str]:
+    home = HOME[region.control_plane.kind]
+    if region.provider.kind != home:
+        yield f"runs on {home} only, the provider is {region.provider.kind}; write control_plane: {{kind: kubeadm}}"
+
+
+def _shape(region: CloudRegionConfig) -> Iterator[str]:
+    if region.mode != "gateway":
+        yield (
+            "mode: per-node would make every machine a device of the tailnet, the cloud's own nodes cannot be one; "
+            "write mode: gateway"
+        )
+    if region.cni != "plain":
+        yield (
+            f"cni {region.cni} in the cloud region, where nodes have the cloud's own CNI; write cni: plain for it "
+            "(other regions may have cilium)"
+        )
+    if not any(group.count for group in region.node_groups):
+        yield (
+            "no node group has a machine, but the cloud's own pods (DNS, the API server's way to the kubelets) need "
+            "one; write node_groups: [{name: cpu, count: 2, machine_type: ...}]"
+        )
+    for group in region.node_groups:
+        if group.first_ip is not None:
+            yield (
+                f"node group {group.name} has first_ip {group.first_ip}, but the cloud hands out its addresses; "
+                "remove first_ip"
+            )
+
+
+def _ranges(config: StackConfig, region: CloudRegionConfig) -> Iterator[str]:
+    if region.node_cidr.prefixlen > SMALLEST_NODE_CIDR:
+        yield (
+            f"node_cidr {region.node_cidr} has no room for machines, the cloud's nodes and the endpoint; write a "
+            f"/{SMALLEST_NODE_CIDR} or larger"
+        )
+    # Packets to other addresses leave the cloud's nodes with the node's address in place of the pod's, and EKS
+    # refuses other ranges of remote nodes.
+    ranges = {
+        f"region {item.name}: {field}": getattr(item, field)
+        for item in config.regions
+        for field in ("node_cidr", "pod_cidr")
+    }
+    for name, cidr in ranges.items():
+        if not any(cidr.subnet_of(private) for private in PRIVATE):
+            yield f"{name} {cidr} is no private range (RFC 1918); write one inside 10.0.0.0/8"
+
+
+def _machines(region: CloudRegionConfig, drafts: Sequence[NodeDraft]) -> Iterator[str]:
+    """The upper halves are the cloud's; a node IP in the lower one has its pods in the lower one or nowhere."""
+    if region.node_cidr.prefixlen > SMALLEST_NODE_CIDR:
+        return
+    parts = managed_ranges(region.node_cidr, region.pod_cidr)
+    for draft in drafts:
+        if (
+            draft.region is region
+            and draft.node_ip in region.node_cidr
+            and draft.node_ip not in parts.machines
+        ):
+            yield (
+                f"machine {draft.name}: node IP {draft.node_ip} lies in the upper half of node_cidr "
+                f"{region.node_cidr}, which is the cloud's; write {draft.field}: an address in {parts.machines}"
+            )
+
+
+def _gke_version(config: StackConfig) -> Iterator[str]:
+    version = config.kubernetes.version
+    if tuple(int(part) for part in version.split(".")[:2]) < GKE_MINOR:
+        yield (
+            f"version {version}: before 1.35 GKE's cloud controller deletes every node that is no machine of "
+            "its project as soon as it registers; write kubernetes.version: 1.35.0 or later, or control_plane: "
+            "{kind: kubeadm}"
+        )
+
+
+def _gke_pods(region: CloudRegionConfig) -> Iterator[str]:
+    room = 1 << max(GKE_NODE_PODS - region.pod_cidr.prefixlen - 1, 0)
+    if region.pod_cidr.prefixlen >= GKE_NODE_PODS:
+        room = 0
+    zones = (
+        3
+        if isinstance(region.control_plane, GkeControlPlane) and region.control_plane.location == "region"
+        else 1
+    )
+    nodes = zones * sum(group.count for group in region.node_groups)
+    if nodes > room:
+        yield (
+            f"the upper half of pod_cidr {region.pod_cidr} holds /24 ranges for {room} of GKE's nodes, the node groups "
+            f"are {nodes}; write a larger pod_cidr, or fewer nodes"
+        )
+
+
+def _eks_zones(region: CloudRegionConfig, plane: EksControlPlane) -> Iterator[str]:
+    zone, home = getattr(region.provider, "zone", ""), getattr(region.provider, "region", "")
+    if plane.second_zone == zone or not plane.second_zone.startswith(home):
+        yield (
+            f"second_zone {plane.second_zone} with zone {zone}; write another availability zone of {home}, for "
+            f"example {home}{'b' if zone.endswith('a') else 'a'}"
+        )
+
+
+def _eks_remote(config: StackConfig) -> Iterator[str]:
+    remote = [region for region in config.regions if region.kind == "gpu"]
+    if len(remote) > MOST_REMOTE_RANGES:
+        yield (
+            f"{len(remote)} other regions, and EKS knows {MOST_REMOTE_RANGES} ranges of remote nodes at most; write "
+            "fewer regions, or control_plane: {kind: kubeadm}"
+        )
+    for region in remote:
+        if region.mode == "per-node":
+            yield (
+                f"region {region.name} has mode: per-node, whose packet filter is not proven beside nodeadm's kubelet; "
+                "write mode: gateway"
+            )
