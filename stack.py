@@ -20,6 +20,7 @@ from config.load import Settings, load
 from network.plan import NetworkPlan, NetworkPlanError, plan_network
 from outputs import refuse_moved_addresses, stack_outputs
 from providers import provider_factory
+from providers.managed import ManagedArgs, cluster_maker
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ def build(settings: Settings) -> Stack:
     commands = pulumi.ResourceOptions(providers=[pulumi_command.Provider("commands")])
     sites = {site.plan.name: site for site in sites_of(config, plan, commands)}
 
+    managed = ManagedArgs(
+        version=config.kubernetes.version,
+        endpoint=config.kubernetes.endpoint,
+        public=config.access.api == "public",
+        allow=config.access.allow,
+    )
+
     def region_args(name: str) -> RegionArgs:
         return RegionArgs(
             plan=plan.region(name),
@@ -76,6 +84,7 @@ def build(settings: Settings) -> Stack:
             cluster=cluster,
             tailnet=tailnet,
             access=config.access,
+            managed=cluster_maker(sites[name], managed),
         )
 
     hub = CloudRegion(plan.hub.name, region_args(plan.hub.name), commands)

@@ -38,6 +38,10 @@ class Images:
         """What the route agent runs in: nothing of it is needed but the interpreter and its standard library."""
         return self._at(PYTHON)
 
+    def kube_proxy(self, version: str) -> str:
+        """Where kubeadm does not bring it along."""
+        return self._at(f"registry.k8s.io/kube-proxy:v{version}")
+
     @property
     def kubernetes_repository(self) -> str:
         """What kubeadm calls imageRepository."""

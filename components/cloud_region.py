@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from bootstrap.gateway import NAMESPACE as GATEWAY_NAMESPACE
-from bootstrap.script import control_plane_script
 from components import kube
 from components.cilium import cilium_release
-from components.cluster import (
-    ClusterAccess,
-    decode_credentials,
-    node_admission,
-    operator_kubeconfig,
-    stack_seed,
-)
+from components.cluster import ClusterAccess
+from components.control_plane import kubeadm_control_plane, managed_control_plane
 from components.dns import ClusterDns, region_dns
+from components.managed_cluster import critical_pods
 from components.node_group import NodeGroup, NodeGroupArgs
-from components.nodes import NodeFactory, connector_of, run_script
+from components.nodes import NodeFactory
 from components.region import RegionArgs, machine_firewalls, region_inputs
 from components.route_agent import AgentFiles, RouteAgent, RouteAgentArgs, agent_key
 from components.secrets import secret
@@ -47,7 +41,7 @@ class CloudRegion(pulumi.ComponentResource):
         self._open_firewalls()
         machines = {node.name: self._machine(node) for node in args.plan.nodes if not node.group}
         self._place.route_remote([machines[node.name] for node in args.plan.gateways], self._child)
-        self.cluster = self._control_plane(machines[args.plan.control_plane[0].name])
+        self.cluster = self._control_plane(machines)
         cilium_release(args.cluster.plan, self.cluster.provider, self)
         joins = self._join_nodes(machines)
         # A group with a dead machine in it must not keep the region's gateways from starting.
@@ -55,13 +49,12 @@ class CloudRegion(pulumi.ComponentResource):
         namespace = kube.Namespace(
             "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
         )
+        room = critical_pods(args.cluster.plan, self._in_cluster(after=[namespace]))
         # With mode: per-node every machine is its own way out, there are no gateways to wait for.
-        ways = joins if args.plan.mode == "per-node" else self._gateways([*joins, namespace])
+        ways = joins if args.plan.mode == "per-node" else self._gateways([*joins, namespace, *room])
         dns = ClusterDns("dns", args.cluster.plan, self.cluster.provider, self._child)
-        region_dns(
-            args.plan, args.cluster.images, self.cluster.provider, parent=self, after=[dns, *joins, *groups]
-        )
-        self.ready = (namespace, *ways, dns)
+        region_dns(args.plan, args.cluster, self.cluster.provider, parent=self, after=[dns, *joins, *groups])
+        self.ready = (namespace, *room, *ways, dns)
         self.register_outputs({"kubeconfig": self.cluster.kubeconfig})
 
     def _open_firewalls(self) -> None:
@@ -73,42 +66,14 @@ class CloudRegion(pulumi.ComponentResource):
         options = pulumi.ResourceOptions(parent=self, protect=node.role == "control-plane")
         return self._place.machine(node, options)
 
-    def _in_cluster(self) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, provider=self.cluster.provider)
+    def _in_cluster(self, after: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, provider=self.cluster.provider, depends_on=after)
 
-    def _control_plane(self, machine: Machine) -> ClusterAccess:
+    def _control_plane(self, machines: dict[str, Machine]) -> ClusterAccess:
         args = self._args
-        node = args.plan.control_plane[0]
-        script = secret(
-            connector_of(node, args.plan, args.tailnet, self).apply(
-                lambda connector: control_plane_script(args.cluster, args.plan, node, connector)
-            )
-        )
-        command = run_script(machine, script, self, protect=True)
-        address: pulumi.Input[str] = (
-            machine.public_address if args.access.api == "public" else str(node.node_ip)
-        )
-        credentials = secret(command.stdout.apply(decode_credentials))
-        kubeconfig = pulumi.Output.all(credentials, address).apply(
-            lambda values: operator_kubeconfig(values[0][1], values[1], args.cluster.endpoint)
-        )
-        provider = kubernetes.Provider(
-            f"{self._name}-cluster",
-            kubeconfig=kubeconfig,
-            # A renewed credential is not another cluster; without this it would replace every object.
-            cluster_identifier=args.cluster.endpoint,
-            # Names of ConfigMaps and Secrets stand in manifests on machines: their data changes in place.
-            enable_config_map_mutable=True,
-            enable_secret_mutable=True,
-            opts=self._child,
-        )
-        return ClusterAccess(
-            ca=credentials.apply(lambda pair: str(pair[0])),
-            kubeconfig=kubeconfig,
-            seed=stack_seed(self),
-            provider=provider,
-            ready=node_admission(provider, self),
-        )
+        if args.managed:
+            return managed_control_plane(self._name, args, args.managed(self._place, self._child), self)
+        return kubeadm_control_plane(self._name, args, machines[args.plan.control_plane[0].name], self)
 
     def _gateways(self, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
         """The gateways, and then the agents that choose among them."""
@@ -134,6 +99,8 @@ class CloudRegion(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[files])),
         )
+        if not (args.plan.control_plane or args.plan.workers):
+            return [router]  # a cloud's own nodes have the network's routes
         nodes = RouteAgent(
             f"{self._name}-route-agent",
             agent,

@@ -18,12 +18,14 @@ from components.secrets import secret
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterAccess:
-    """What machines and the operator need to reach the cluster; all three values are secrets."""
+    """What machines and the operator need to reach the cluster; CA, kubeconfig and seed are secrets."""
 
     ca: pulumi.Output[str]
     kubeconfig: pulumi.Output[str]
     seed: pulumi.Output[str]
     provider: kubernetes.Provider
+    # The API server's URL, where a cloud runs it: machines have no name for it, and bootstrap tokens are unknown.
+    server: pulumi.Output[str] | None = None
     # Objects without which no machine can be admitted.
     ready: list[pulumi.Resource] = field(default_factory=list)
 

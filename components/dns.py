@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from bootstrap.images import Images
+from bootstrap.script import Cluster
 from components import kube
 from network.plan import NetworkPlan, RegionPlan
 from network.rules import CLUSTER_DOMAIN
 
 NAMESPACE = "kube-system"
-LABELS = {"k8s-app": "kube-dns"}
 ROLLOUT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What the objects are called: as kubeadm's, or beside a cloud's own DNS, which keeps serving its own nodes."""
+
+    account: str
+    role: str
+    service: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"k8s-app": self.service}
+
+    def metadata(self, name: str) -> dict[str, Any]:
+        return {"name": name, "namespace": NAMESPACE, "labels": self.labels}
+
+
+def _names(plan: NetworkPlan) -> _Names:
+    if plan.control_plane == "kubeadm":
+        return _Names("coredns", "system:coredns", "kube-dns")
+    # EKS has a coredns, GKE a kube-dns; a Service of either would find our pods by their label.
+    return _Names("tailspan-dns", "tailspan:dns", "tailspan-dns")
+
 
 COREFILE = f"""\
 .:53 {{
@@ -38,10 +63,6 @@ COREFILE = f"""\
 """
 
 
-def _metadata(name: str) -> dict[str, Any]:
-    return {"name": name, "namespace": NAMESPACE, "labels": LABELS}
-
-
 class ClusterDns(pulumi.ComponentResource):
     """What the CoreDNS of all regions share: rights, configuration and the Service, which prefers near endpoints."""
 
@@ -54,11 +75,13 @@ class ClusterDns(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tailspan:components:ClusterDns", name, None, opts)
         child = pulumi.ResourceOptions(parent=self, provider=provider)
-        kube.ServiceAccount(f"{name}-account", metadata=_metadata("coredns"), opts=child)
+        names = _names(plan)
+        account = names.metadata(names.account)
+        kube.ServiceAccount(f"{name}-account", metadata=account, opts=child)
         reads = {"verbs": ["list", "watch"]}
         kube.ClusterRole(
             f"{name}-role",
-            metadata={"name": "system:coredns"},
+            metadata={"name": names.role},
             rules=[
                 reads | {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"]},
                 reads | {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"]},
@@ -67,26 +90,24 @@ class ClusterDns(pulumi.ComponentResource):
         )
         kube.ClusterRoleBinding(
             f"{name}-binding",
-            metadata={"name": "system:coredns"},
+            metadata={"name": names.role},
             role_ref={
                 "apiGroup": "rbac.authorization.k8s.io",
                 "kind": "ClusterRole",
-                "name": "system:coredns",
+                "name": names.role,
             },
-            subjects=[{"kind": "ServiceAccount", "name": "coredns", "namespace": NAMESPACE}],
+            subjects=[{"kind": "ServiceAccount", "name": names.account, "namespace": NAMESPACE}],
             opts=child,
         )
-        kube.ConfigMap(
-            f"{name}-config", metadata=_metadata("coredns"), data={"Corefile": COREFILE}, opts=child
-        )
+        kube.ConfigMap(f"{name}-config", metadata=account, data={"Corefile": COREFILE}, opts=child)
         ports = [("dns", "UDP", 53), ("dns-tcp", "TCP", 53), ("metrics", "TCP", 9153)]
         kube.Service(
             f"{name}-service",
             # It has no endpoints until a region's pods run, and those come after it.
-            metadata=_metadata("kube-dns") | {"annotations": {"pulumi.com/skipAwait": "true"}},
+            metadata=names.metadata(names.service) | {"annotations": {"pulumi.com/skipAwait": "true"}},
             spec={
                 "clusterIP": str(plan.dns_ip),
-                "selector": LABELS,
+                "selector": names.labels,
                 "trafficDistribution": "PreferClose",
                 "ports": [
                     {"name": port, "protocol": protocol, "port": number} for port, protocol, number in ports
@@ -99,33 +120,37 @@ class ClusterDns(pulumi.ComponentResource):
 
 def region_dns(
     region: RegionPlan,
-    images: Images,
+    cluster: Cluster,
     provider: kubernetes.Provider,
     *,
     parent: pulumi.Resource,
     after: list[pulumi.Resource],
 ) -> kube.Deployment:
     """A region's CoreDNS: two pods where there are two machines for them."""
-    labels = LABELS | {"tailspan.dev/region": region.name}
+    names = _names(cluster.plan)
+    labels = names.labels | {"tailspan.dev/region": region.name}
     candidates = [node for node in region.nodes if node.role != "control-plane"]
     return kube.Deployment(
         f"{region.name}-dns",
-        metadata=_metadata(f"coredns-{region.name}")
+        metadata=names.metadata(f"{names.account}-{region.name}")
         | {"annotations": {"pulumi.com/timeoutSeconds": str(ROLLOUT_SECONDS)}},
         spec={
             "replicas": min(2, len(candidates)),
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
-            "template": {"metadata": {"labels": labels}, "spec": _pod(region, labels, images)},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": _pod(region, labels, cluster.images, names.account),
+            },
         },
         opts=pulumi.ResourceOptions(parent=parent, provider=provider, depends_on=after),
     )
 
 
-def _pod(region: RegionPlan, labels: dict[str, str], images: Images) -> dict[str, Any]:
+def _pod(region: RegionPlan, labels: dict[str, str], images: Images, account: str) -> dict[str, Any]:
     apart = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
     return {
-        "serviceAccountName": "coredns",
+        "serviceAccountName": account,
         "priorityClassName": "system-cluster-critical",
         "dnsPolicy": "Default",
         "nodeSelector": {"topology.kubernetes.io/region": region.name},
@@ -167,5 +192,5 @@ def _pod(region: RegionPlan, labels: dict[str, str], images: Images) -> dict[str
                 "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns", "readOnly": True}],
             }
         ],
-        "volumes": [{"name": "config", "configMap": {"name": "coredns"}}],
+        "volumes": [{"name": "config", "configMap": {"name": account}}],
     }

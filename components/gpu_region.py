@@ -56,7 +56,5 @@ class GpuProviderRegion(pulumi.ComponentResource):
             machine = place.machine(node, child)
             script = factory.bootstrap(machine, node)
             joins.append(factory.join(machine, node, after=[script, *devices]))
-        region_dns(
-            args.plan, args.cluster.images, args.access_to.provider, parent=self, after=[*args.after, *joins]
-        )
+        region_dns(args.plan, args.cluster, args.access_to.provider, parent=self, after=[*args.after, *joins])
         self.register_outputs({})

@@ -100,5 +100,9 @@ class RoleBinding(KubernetesObject):
     group = _RBAC
 
 
+class ResourceQuota(KubernetesObject):
+    group = _CORE
+
+
 class PodDisruptionBudget(KubernetesObject):
     group = _POLICY

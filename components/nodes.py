@@ -10,17 +10,20 @@ from typing import Any
 
 import pulumi
 
+from bootstrap import foreign
 from bootstrap.agent import has_agent
 from bootstrap.cni import CNI_LABEL
 from bootstrap.connector import has_connector
-from bootstrap.script import Cluster, Connector, Join, node_script
+from bootstrap.script import NO_TOKEN_YET, Cluster, Connector, Join, admission_script, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
 from components.command import LocalCommand, RemoteCommand
+from components.managed_cluster import ADMISSION
 from components.route_agent import agent_key
 from components.tailnet import Tailnet, hostnames
+from network.managed import ControlPlaneKind
 from network.plan import NodePlan, RegionPlan
-from providers.base import Machine
+from providers.base import Login, Machine
 
 READY_SECONDS = 300
 
@@ -73,7 +76,7 @@ class NodeFactory:
         self._region = region
         self._parent = parent
         # Secrets, and so is all that is made of them. Once for all machines: a preview waits for each output.
-        self._admission = pulumi.Output.all(access.ca, access.seed)
+        self._admission = pulumi.Output.all(access.ca, access.seed, access.server)
         self._operator = pulumi.Output.all(access.kubeconfig, access.seed, tailnet.api())
 
     def bootstrap(
@@ -82,14 +85,17 @@ class NodeFactory:
         """Send the machine its script."""
         if has_connector(node, self._region):
             connector = connector_of(node, self._region, self._tailnet, self._parent)
-            known = pulumi.Output.all(self._access.ca, self._access.seed, connector)
+            known = pulumi.Output.all(self._access.ca, self._access.seed, self._access.server, connector)
             script = known.apply(lambda values: self._script(node, *values))
         else:
-            script = self._admission.apply(lambda values: self._script(node, values[0], values[1]))
+            script = self._admission.apply(lambda values: self._script(node, *values))
         return run_script(machine, script, self._parent, after=after)
 
-    def _script(self, node: NodePlan, ca: str, seed: str, connector: Connector | None = None) -> str:
-        region, join = self._region, Join(ca=ca, token=bootstrap_token(seed, node))
+    def _script(
+        self, node: NodePlan, ca: str, seed: str, server: str | None, connector: Connector | None = None
+    ) -> str:
+        token = bootstrap_token(seed, node) if server is None else NO_TOKEN_YET
+        region, join = self._region, Join(ca=ca, token=token, server=server)
         # In the cloud region the agents are DaemonSets.
         own_agent = has_agent(region) and region.kind == "gpu"
         key = agent_key(seed, region.name) if own_agent else None
@@ -98,20 +104,28 @@ class NodeFactory:
     def join(self, machine: Machine, node: NodePlan, *, after: Sequence[pulumi.Resource]) -> LocalCommand:
         """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain and forget it."""
         *former, current = hostnames(node) if has_connector(node, self._region) else (node.name,)
-        request = self._operator.apply(
-            lambda values: json.dumps(
+        kind = self._cluster.plan.control_plane
+
+        def text(values: Sequence[Any], admission: dict[str, Any] | None = None) -> str:
+            return json.dumps(
                 {
                     "kubeconfig": values[0],
-                    "node": declared_node(node, self._region, machine.provider_id),
+                    "node": declared_node(node, self._region, machine.provider_id, kind),
                     "token": None if node.role == "control-plane" else bootstrap_token(values[1], node),
                     "device": {"tailnet": values[2], "hostname": current, "replaces": former}
                     if node.device
                     else None,
                     "ready_timeout": READY_SECONDS,
+                    **({"admission": admission} if admission else {}),
                 },
                 sort_keys=True,
             )
-        )
+
+        if self._access.server is None:
+            request = self._operator.apply(text)
+        else:
+            over_ssh = admission_over_ssh(machine, self._access.server)
+            request = pulumi.Output.all(self._operator, over_ssh).apply(lambda both: text(*both))
         return LocalCommand(
             f"{node.name}-join",
             create="python -m ops v1 join",
@@ -139,14 +153,41 @@ def connector_of(
     return tailnet.key(node, region.tag, parent).apply(lambda key: Connector(hostname=hostname, key=key))
 
 
-def declared_node(node: NodePlan, region: RegionPlan, provider_id: str) -> dict[str, Any]:
+def admission_over_ssh(machine: Machine, server: pulumi.Output[str]) -> pulumi.Output[dict[str, Any]]:
+    """How ops/ brings a prepared machine the token that it makes when the machine joins (ops/admission.py)."""
+
+    def request(values: Sequence[Any]) -> dict[str, Any]:
+        return {
+            "namespace": ADMISSION,
+            "login": values[1],
+            "command": as_root(machine.login.user, "admit"),
+            "script": admission_script(values[0]),
+        }
+
+    return pulumi.Output.all(server, _login(machine.login)).apply(request)
+
+
+def _login(login: Login) -> dict[str, Any]:
+    """A login as ops/ reads it (ops/v1.py)."""
+    return {
+        "ssh_host": login.host,
+        "ssh_port": login.port,
+        "user": login.user,
+        "host_key": login.host_key,
+        **({"jump": _login(login.jump)} if login.jump else {}),
+    }
+
+
+def declared_node(
+    node: NodePlan, region: RegionPlan, provider_id: str, kind: ControlPlaneKind = "kubeadm"
+) -> dict[str, Any]:
     """What ops/ declares before the machine registers; a foreign provider ID keeps cloud controllers away from it."""
     return {
         "name": node.name,
         "pod_cidr": str(node.pod_cidr),
         "provider_id": provider_id,
-        "labels": node_labels(node, region),
-        "taints": [],
+        "labels": node_labels(node, region) | foreign.labels(kind),
+        "taints": foreign.taints(kind),
         "generation": node.generation,
     }
 

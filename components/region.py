@@ -17,6 +17,7 @@ from config.schema import AccessConfig, FirewallRule
 from network.nodes import Role
 from network.plan import RegionPlan
 from providers.base import RegionProvider
+from providers.managed import ClusterMaker
 
 SSH_PORT = 22
 
@@ -31,6 +32,8 @@ class RegionArgs:
     cluster: Cluster
     tailnet: Tailnet
     access: AccessConfig
+    # Makes the control plane, where a cloud runs it.
+    managed: ClusterMaker | None = None
 
 
 def region_inputs(args: RegionArgs) -> dict[str, Any]:

@@ -25,6 +25,7 @@ CLASSES = {
     "ClusterRoleBinding": pulumi_kubernetes.rbac.v1,
     "Role": pulumi_kubernetes.rbac.v1,
     "RoleBinding": pulumi_kubernetes.rbac.v1,
+    "ResourceQuota": pulumi_kubernetes.core.v1,
     "PodDisruptionBudget": pulumi_kubernetes.policy.v1,
 }
 ROLE_REF = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}
