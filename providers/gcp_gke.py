@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-import pulumi_gcp as gcp
 
 from config.schema import CloudRegionConfig, GcpProvider, GkeControlPlane
 from network.managed import ManagedRanges
@@ -35,6 +35,28 @@ def gke_cluster(
 ) -> ManagedCluster:
     """The cluster of a region, with a node pool for each of its node groups."""
     return _Gke(site, plane, network, args, opts).make()
+
+
+class _Resource(pulumi.CustomResource):
+    """A resource of Google Cloud by its type and inputs, without pulumi_gcp's classes (providers/gcp_types.py)."""
+
+    email: pulumi.Output[str]
+    endpoint: pulumi.Output[str]
+    name: pulumi.Output[str]
+    masterAuth: pulumi.Output[Any]
+    privateClusterConfig: pulumi.Output[Any]
+
+    def __init__(
+        self,
+        kind: str,
+        resource_name: str,
+        inputs: Mapping[str, Any],
+        opts: pulumi.ResourceOptions,
+        *,
+        outputs: Sequence[str] = (),
+    ) -> None:
+        wanted = dict.fromkeys(name for name in outputs if name not in inputs)
+        super().__init__(f"gcp:{kind}", resource_name, {**inputs, **wanted}, opts)
 
 
 class _Gke:
@@ -69,8 +91,9 @@ class _Gke:
         inside = self._firewall(account)
         cluster = self._cluster(account, nodes, endpoint, [role])
         pools = tuple(self._pool(index, cluster, account, [egress, inside]) for index in range(self._groups))
-        authority = cluster.master_auth.cluster_ca_certificate
-        private = cluster.private_cluster_config.private_endpoint
+        authority = cluster.masterAuth["clusterCaCertificate"]
+        # An input, too, and as such known before there is a cluster: its id says when there is one.
+        private = pulumi.Output.all(cluster.id, cluster.privateClusterConfig).apply(self._private_endpoint)
         operator = cluster.endpoint if self._args.public else private
         return ManagedCluster(
             server=private.apply(lambda address: f"https://{address}"),
@@ -81,140 +104,176 @@ class _Gke:
             nodes=pools,
         )
 
+    def _private_endpoint(self, made: list[Any]) -> str:
+        address = made[1].get("privateEndpoint")
+        if not address:
+            raise pulumi.RunError(
+                f"region {self._name}: its GKE cluster tells no private endpoint, which other regions are to "
+                "reach; look at it: gcloud container clusters describe (privateClusterConfig)"
+            )
+        return str(address)
+
     @property
     def _groups(self) -> int:
         return len(self._config.node_groups)
 
-    def _node_account(self) -> tuple[gcp.serviceaccount.Account, gcp.projects.IAMMember]:
+    def _node_account(self) -> tuple[_Resource, _Resource]:
         """Nodes get an identity of their own: the project's default one may edit the whole project."""
         # 6 to 30 characters, one name space for the whole project.
         digest = hashlib.sha256(self._args.endpoint.encode()).hexdigest()[:6]
-        account = gcp.serviceaccount.Account(
+        account = _Resource(
+            "serviceaccount/account:Account",
             f"{self._name}-gke-nodes",
-            account_id=f"{self._name[:12]}-{digest}-gke-nodes",
-            display_name=f"tailspan: GKE's nodes of {self._args.endpoint}",
-            project=self._place.project,
-            opts=self._options(),
+            {
+                "accountId": f"{self._name[:12]}-{digest}-gke-nodes",
+                "displayName": f"tailspan: GKE's nodes of {self._args.endpoint}",
+                "project": self._place.project,
+            },
+            self._options(),
+            outputs=["email"],
         )
-        role = gcp.projects.IAMMember(
+        role = _Resource(
+            "projects/iAMMember:IAMMember",
             f"{self._name}-gke-nodes-role",
-            project=self._place.project,
-            role=NODE_ROLE,
-            member=account.email.apply(lambda email: f"serviceAccount:{email}"),
-            opts=self._options(),
+            {
+                "project": self._place.project,
+                "role": NODE_ROLE,
+                "member": account.email.apply(lambda email: f"serviceAccount:{email}"),
+            },
+            self._options(),
         )
         return account, role
 
-    def _subnetworks(self) -> tuple[gcp.compute.Subnetwork, gcp.compute.Subnetwork]:
+    def _subnetworks(self) -> tuple[_Resource, _Resource]:
         """One for GKE's nodes with the ranges of pods and Services, one of a few addresses for the endpoint."""
-        nodes = gcp.compute.Subnetwork(
+        nodes = _Resource(
+            "compute/subnetwork:Subnetwork",
             f"{self._name}-gke-nodes-subnet",
-            network=self._network.network,
-            region=self._place.region,
-            project=self._place.project,
-            ip_cidr_range=str(self._ranges.workers),
-            secondary_ip_ranges=[
-                {"range_name": PODS, "ip_cidr_range": str(self._ranges.worker_pods)},
-                {"range_name": SERVICES, "ip_cidr_range": str(self._site.network.service_cidr)},
-            ],
-            # Google's own images come without a way to the internet.
-            private_ip_google_access=True,
-            opts=self._options(),
+            {
+                "network": self._network.network,
+                "region": self._place.region,
+                "project": self._place.project,
+                "ipCidrRange": str(self._ranges.workers),
+                "secondaryIpRanges": [
+                    {"rangeName": PODS, "ipCidrRange": str(self._ranges.worker_pods)},
+                    {"rangeName": SERVICES, "ipCidrRange": str(self._site.network.service_cidr)},
+                ],
+                # Google's own images come without a way to the internet.
+                "privateIpGoogleAccess": True,
+            },
+            self._options(),
         )
-        endpoint = gcp.compute.Subnetwork(
+        endpoint = _Resource(
+            "compute/subnetwork:Subnetwork",
             f"{self._name}-gke-endpoint-subnet",
-            network=self._network.network,
-            region=self._place.region,
-            project=self._place.project,
-            ip_cidr_range=str(self._ranges.endpoint),
-            opts=self._options(),
+            {
+                "network": self._network.network,
+                "region": self._place.region,
+                "project": self._place.project,
+                "ipCidrRange": str(self._ranges.endpoint),
+            },
+            self._options(),
         )
         return nodes, endpoint
 
-    def _egress(self, nodes: gcp.compute.Subnetwork) -> pulumi.Resource:
+    def _egress(self, nodes: _Resource) -> pulumi.Resource:
         """GKE's nodes have no public addresses; images of other registries come through Cloud NAT."""
-        router = gcp.compute.Router(
+        router = _Resource(
+            "compute/router:Router",
             f"{self._name}-gke-router",
-            network=self._network.network,
-            region=self._place.region,
-            project=self._place.project,
-            opts=self._options(),
+            {
+                "network": self._network.network,
+                "region": self._place.region,
+                "project": self._place.project,
+            },
+            self._options(),
+            outputs=["name"],
         )
-        return gcp.compute.RouterNat(
+        return _Resource(
+            "compute/routerNat:RouterNat",
             f"{self._name}-gke-nat",
-            router=router.name,
-            region=self._place.region,
-            project=self._place.project,
-            nat_ip_allocate_option="AUTO_ONLY",
-            source_subnetwork_ip_ranges_to_nat="LIST_OF_SUBNETWORKS",
-            subnetworks=[{"name": nodes.self_link, "source_ip_ranges_to_nats": ["ALL_IP_RANGES"]}],
-            opts=self._options(),
+            {
+                "router": router.name,
+                "region": self._place.region,
+                "project": self._place.project,
+                "natIpAllocateOption": "AUTO_ONLY",
+                "sourceSubnetworkIpRangesToNat": "LIST_OF_SUBNETWORKS",
+                "subnetworks": [{"name": nodes.id, "sourceIpRangesToNats": ["ALL_IP_RANGES"]}],
+            },
+            self._options(),
         )
 
-    def _firewall(self, account: gcp.serviceaccount.Account) -> gcp.compute.Firewall:
+    def _firewall(self, account: _Resource) -> _Resource:
         """Machines and pods of all regions reach GKE's nodes; they keep their addresses on the way."""
         plan = self._site.plan
         sources = sorted(str(cidr) for cidr in (plan.node_cidr, plan.pod_cidr, *self._site.remote))
-        return gcp.compute.Firewall(
+        return _Resource(
+            "compute/firewall:Firewall",
             f"{self._name}-gke-inside",
-            network=self._network.network,
-            project=self._place.project,
-            direction="INGRESS",
-            source_ranges=sources,
-            allows=[{"protocol": "all"}],
-            target_service_accounts=[account.email],
-            opts=self._options(),
+            {
+                "network": self._network.network,
+                "project": self._place.project,
+                "direction": "INGRESS",
+                "sourceRanges": sources,
+                "allows": [{"protocol": "all"}],
+                "targetServiceAccounts": [account.email],
+            },
+            self._options(),
         )
 
     def _cluster(
         self,
-        account: gcp.serviceaccount.Account,
-        nodes: gcp.compute.Subnetwork,
-        endpoint: gcp.compute.Subnetwork,
+        account: _Resource,
+        nodes: _Resource,
+        endpoint: _Resource,
         after: list[pulumi.Resource],
-    ) -> gcp.container.Cluster:
-        return gcp.container.Cluster(
+    ) -> _Resource:
+        return _Resource(
+            "container/cluster:Cluster",
             f"{self._name}-gke",
-            location=self._location,
-            project=self._place.project,
-            network=self._network.network,
-            subnetwork=nodes.self_link,
-            networking_mode="VPC_NATIVE",
-            ip_allocation_policy={
-                "cluster_secondary_range_name": PODS,
-                "services_secondary_range_name": SERVICES,
+            {
+                "location": self._location,
+                "project": self._place.project,
+                "network": self._network.network,
+                "subnetwork": nodes.id,
+                "networkingMode": "VPC_NATIVE",
+                "ipAllocationPolicy": {
+                    "clusterSecondaryRangeName": PODS,
+                    "servicesSecondaryRangeName": SERVICES,
+                },
+                "datapathProvider": "LEGACY_DATAPATH",
+                # The least; the channel goes further by itself.
+                "minMasterVersion": self._args.version,
+                "releaseChannel": {"channel": self._plane.release_channel},
+                "privateClusterConfig": {
+                    "enablePrivateNodes": True,
+                    "enablePrivateEndpoint": not self._args.public,
+                    "privateEndpointSubnetwork": endpoint.id,
+                },
+                # Nobody logs in by the name that Google's DNS has for it, whose only gate is IAM.
+                "controlPlaneEndpointsConfig": {"dnsEndpointConfig": {"allowExternalTraffic": False}},
+                "masterAuthorizedNetworksConfig": self._authorized(),
+                "workloadIdentityConfig": {"workloadPool": f"{self._place.project}.svc.id.goog"},
+                "enableShieldedNodes": True,
+                # Its collectors would be sent to foreign nodes, too, where they have no identity to write with.
+                "monitoringConfig": {
+                    "enableComponents": ["SYSTEM_COMPONENTS"],
+                    "managedPrometheus": {"enabled": False},
+                },
+                # GKE makes none without a pool; ours are resources of their own, so that each can change alone.
+                "initialNodeCount": 1,
+                "removeDefaultNodePool": True,
+                "nodeConfig": {"serviceAccount": account.email, "oauthScopes": [SCOPE]},
+                "deletionProtection": self._plane.deletion_protection,
             },
-            datapath_provider="LEGACY_DATAPATH",
-            # The least; the channel goes further by itself.
-            min_master_version=self._args.version,
-            release_channel={"channel": self._plane.release_channel},
-            private_cluster_config={
-                "enable_private_nodes": True,
-                "enable_private_endpoint": not self._args.public,
-                "private_endpoint_subnetwork": endpoint.self_link,
-            },
-            # Nobody logs in by the name that Google's DNS has for it, whose only gate is IAM.
-            control_plane_endpoints_config={"dns_endpoint_config": {"allow_external_traffic": False}},
-            master_authorized_networks_config=self._authorized(),
-            workload_identity_config={"workload_pool": f"{self._place.project}.svc.id.goog"},
-            enable_shielded_nodes=True,
-            # Its collectors would be sent to foreign nodes, too, where they have no identity to write with.
-            monitoring_config={
-                "enable_components": ["SYSTEM_COMPONENTS"],
-                "managed_prometheus": {"enabled": False},
-            },
-            # GKE makes none without a pool; ours are resources of their own, so that each can change alone.
-            initial_node_count=1,
-            remove_default_node_pool=True,
-            node_config={"service_account": account.email, "oauth_scopes": [SCOPE]},
-            deletion_protection=self._plane.deletion_protection,
-            opts=self._options(
+            self._options(
                 # Losing it loses the cluster.
                 protect=True,
                 # The pool that it was for is gone.
                 ignore_changes=["nodeConfig"],
                 depends_on=after,
             ),
+            outputs=["endpoint", "masterAuth"],
         )
 
     def _authorized(self) -> dict[str, Any]:
@@ -223,45 +282,48 @@ class _Gke:
         translate what comes from other regions to their own address (bootstrap/hostnetwork.py). GKE's own nodes may
         always.
         """
-        blocks = [{"cidr_block": str(self._site.plan.machine_cidr), "display_name": "gateways"}]
+        blocks = [{"cidrBlock": str(self._site.plan.machine_cidr), "displayName": "gateways"}]
         if self._args.public:
             blocks += [
-                {"cidr_block": str(cidr), "display_name": "operator"} for cidr in sorted(self._args.allow)
+                {"cidrBlock": str(cidr), "displayName": "operator"} for cidr in sorted(self._args.allow)
             ]
         return {
-            "cidr_blocks": blocks,
-            "gcp_public_cidrs_access_enabled": False,
-            "private_endpoint_enforcement_enabled": True,
+            "cidrBlocks": blocks,
+            "gcpPublicCidrsAccessEnabled": False,
+            "privateEndpointEnforcementEnabled": True,
         }
 
     def _pool(
         self,
         index: int,
-        cluster: gcp.container.Cluster,
-        account: gcp.serviceaccount.Account,
+        cluster: _Resource,
+        account: _Resource,
         after: list[pulumi.Resource],
-    ) -> gcp.container.NodePool:
+    ) -> _Resource:
         group = self._config.node_groups[index]
-        return gcp.container.NodePool(
+        return _Resource(
+            "container/nodePool:NodePool",
             f"{self._name}-{group.name}",
-            cluster=cluster.id,
-            location=self._location,
-            project=self._place.project,
-            node_count=group.count,
-            network_config={"enable_private_nodes": True, "pod_range": PODS},
-            management={"auto_repair": True, "auto_upgrade": True},
-            node_config={
-                "machine_type": group.machine_type,
-                "service_account": account.email,
-                "oauth_scopes": [SCOPE],
-                "image_type": "COS_CONTAINERD",
-                "shielded_instance_config": {
-                    "enable_secure_boot": True,
-                    "enable_integrity_monitoring": True,
+            {
+                "cluster": cluster.id,
+                "location": self._location,
+                "project": self._place.project,
+                "nodeCount": group.count,
+                "networkConfig": {"enablePrivateNodes": True, "podRange": PODS},
+                "management": {"autoRepair": True, "autoUpgrade": True},
+                "nodeConfig": {
+                    "machineType": group.machine_type,
+                    "serviceAccount": account.email,
+                    "oauthScopes": [SCOPE],
+                    "imageType": "COS_CONTAINERD",
+                    "shieldedInstanceConfig": {
+                        "enableSecureBoot": True,
+                        "enableIntegrityMonitoring": True,
+                    },
+                    # Pods get Workload Identity's tokens and never the node's own.
+                    "workloadMetadataConfig": {"mode": "GKE_METADATA"},
+                    "metadata": {"disable-legacy-endpoints": "true"},
                 },
-                # Pods get Workload Identity's tokens and never the node's own.
-                "workload_metadata_config": {"mode": "GKE_METADATA"},
-                "metadata": {"disable-legacy-endpoints": "true"},
             },
-            opts=self._options(depends_on=after),
+            self._options(depends_on=after),
         )

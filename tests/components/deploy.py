@@ -33,6 +33,7 @@ ADMIN_CONF = (
 TAILNET_CA = "-----BEGIN CERTIFICATE-----\ntailnet\n-----END CERTIFICATE-----\n"
 CLUSTER_CA = "-----BEGIN CERTIFICATE-----\ncluster\n-----END CERTIFICATE-----\n"
 PUBLIC_IP = "198.51.100.10"
+MANAGED_PUBLIC, MANAGED_PRIVATE = "203.0.113.40", "10.0.3.242"
 
 Answers = Mapping[str, Mapping[str, Any]]
 
@@ -50,6 +51,16 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "command:local:Command": {"stdout": json.dumps({"seed": SEED})},
         "command:remote:Command": {"stdout": json.dumps(encoded)},
         "tailscale:index/tailnetKey:TailnetKey": {"key": auth_key(name.removesuffix("-key"))},
+        "gcp:container/cluster:Cluster": {
+            "endpoint": MANAGED_PUBLIC,
+            "masterAuth": {"clusterCaCertificate": base64.b64encode(CLUSTER_CA.encode()).decode()},
+            "privateClusterConfig": {
+                **inputs.get("privateClusterConfig", {}),
+                "privateEndpoint": MANAGED_PRIVATE,
+            },
+        },
+        "gcp:compute/subnetwork:Subnetwork": {"selfLink": f"https://compute/{name}"},
+        "gcp:serviceaccount/account:Account": {"email": f"{inputs.get('accountId')}@acme.iam"},
         "lab:index:Machine": {
             "publicIp": PUBLIC_IP,
             "sshHost": "198.51.100.11",

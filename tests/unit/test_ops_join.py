@@ -256,3 +256,113 @@ def test_a_new_generation_takes_the_former_devices_away_once_it_is_ready(server:
     v1.join(stdin(server) | {"device": {"tailnet": tailnet, "hostname": "gpu-a-g2", "replaces": ["gpu-a"]}})
     deletes = [path for method, path in server.log if method == "DELETE"]
     assert deletes == [SECRET, "/api/v1/node/7"]
+
+
+ACCOUNTS = "/api/v1/namespaces/tailspan-admission/serviceaccounts"
+ACCOUNT = f"{ACCOUNTS}/gpu-a"
+JWT = "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl-_"
+LOGIN = {"ssh_host": "203.0.113.9", "ssh_port": 22, "user": "ubuntu", "host_key": "ssh-ed25519 AAAA"}
+
+
+def by_account(server: FakeServer, **changed: Any) -> Json:
+    admission = {
+        "namespace": "tailspan-admission",
+        "login": LOGIN,
+        "command": "sudo -n /bin/bash -s -- admit",
+        "script": "token: @BOOTSTRAP_TOKEN@\n",
+    }
+    return stdin(server, **changed) | {"admission": admission}
+
+
+class Cloud:
+    """An API server that knows no bootstrap tokens, and a machine that asks with whatever token it was brought."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.requests: list[tuple[str, str]] = [(f"{ACCOUNT}", "uid-1")]
+        self._server = server
+        server.hook = self.answer
+        monkeypatch.setattr("ops.admission.run_script", self.machine)
+
+    def answer(
+        self, server: FakeServer, method: str, path: str, body: Json | None
+    ) -> tuple[int, Json] | None:
+        if method == "POST" and path == ACCOUNTS:
+            assert body is not None
+            body["metadata"]["uid"] = "uid-1"
+        if method == "POST" and path == f"{ACCOUNT}/token":
+            return 201, {"status": {"token": JWT}}
+        if method == "GET" and path == NODE and server.objects.get(f"{CSRS}/csr-1", {}).get("status"):
+            server.objects[NODE]["status"] = ready(True, "t1")
+        return None
+
+    def machine(self, login: Any, command: str, script: str, **options: Any) -> None:
+        self.sent.append({"login": login, "command": command, "script": script, **options})
+        for number, (account, uid) in enumerate(self.requests, 1):
+            name = account.rpartition("/")[2]
+            request = certificate_request(f"csr-{number}", "gpu-a", "none")
+            request["spec"] |= {"username": f"system:serviceaccount:tailspan-admission:{name}", "uid": uid}
+            self._server.objects[f"{CSRS}/csr-{number}"] = request
+
+
+def test_without_bootstrap_tokens_a_machine_asks_as_a_service_account(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = Cloud(monkeypatch, server)
+    v1.join(by_account(server, ready_timeout=300))
+    (sent,) = cloud.sent
+    assert sent["script"] == f"token: {JWT}\n"
+    assert sent["command"] == "sudo -n /bin/bash -s -- admit"
+    assert (sent["login"].host, sent["login"].user) == ("203.0.113.9", "ubuntu")
+    assert server.objects[f"{CSRS}/csr-1"]["status"]["conditions"][0]["type"] == "Approved"
+    assert server.objects[NODE]["metadata"]["annotations"][JOINED_WITH] == "abc123"
+    (request,) = (body for body in server.bodies if body.get("kind") == "TokenRequest")
+    assert request["spec"]["expirationSeconds"] <= 3600
+    # No bootstrap token was offered, and the account is gone with all of its tokens.
+    assert ("POST", "/api/v1/namespaces/kube-system/secrets") not in server.log
+    assert ACCOUNT not in server.objects
+
+
+def test_a_token_is_never_asked_for_less_time_than_the_api_server_gives(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Cloud(monkeypatch, server)
+    v1.join(by_account(server, ready_timeout=10))
+    (request,) = (body for body in server.bodies if body.get("kind") == "TokenRequest")
+    assert request["spec"]["expirationSeconds"] == 600
+
+
+def test_an_account_of_another_machine_or_of_another_day_is_not_approved(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = Cloud(monkeypatch, server)
+    cloud.requests = [(f"{ACCOUNTS}/gpu-b", "uid-1"), (ACCOUNT, "uid-0")]
+    with pytest.raises(OpsError, match="certificate request"):
+        v1.join(by_account(server, ready_timeout=1))
+    assert not [path for path, item in server.objects.items() if path.startswith(CSRS) and "status" in item]
+    assert ACCOUNT not in server.objects
+
+
+def test_a_machine_that_is_a_node_already_gets_no_token(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = Cloud(monkeypatch, server)
+    v1.join(by_account(server))
+    server.log.clear()
+    v1.VERBS["update"](by_account(server))
+    assert len(cloud.sent) == 1
+    assert server.log == [("GET", NODE)]
+
+
+def test_a_machine_that_cannot_be_reached_leaves_no_account_behind(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Cloud(monkeypatch, server)
+
+    def refuse(*_: Any, **options: Any) -> None:
+        raise OpsError(f"machine gpu-a: step '{options['step']}': exit status 1")
+
+    monkeypatch.setattr("ops.admission.run_script", refuse)
+    with pytest.raises(OpsError, match="step 'admission'"):
+        v1.join(by_account(server))
+    assert ACCOUNT not in server.objects
