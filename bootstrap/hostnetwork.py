@@ -84,7 +84,7 @@ def _transit(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
     remote = elements(plan.node_supernet, plan.pod_supernet)
     own = elements(region.node_cidr, region.pod_cidr, plan.service_cidr)
     endpoint = _private_endpoint(node, region, plan)
-    tracked = f"    ip daddr {endpoint} return\n" if endpoint else ""
+    tracked = f"    {endpoint} return\n" if endpoint else ""
     return f"""\
   # A cross-region flow may leave by one gateway and come back by another, so neither sees all of it: connection
   # tracking would call it invalid, and kube-proxy drops what is invalid. This machine's own pods stay tracked,
@@ -103,19 +103,21 @@ def _transit(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
 """
 
 
-def _private_endpoint(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> IPv4Network | None:
-    """What the gateways of a hub on GKE translate; EKS knows the other regions' ranges as its own."""
-    gke = plan.control_plane == "gke" and node.role == "gateway"
-    return region.managed.endpoint if gke and region.managed else None
+def _private_endpoint(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str | None:
+    """Where a cloud's API server is, as an nft expression, for the gateways of its region."""
+    if region.managed is None or node.role != "gateway":
+        return None
+    used = region.managed.endpoints if plan.control_plane == "eks" else (region.managed.endpoint,)
+    return f"ip daddr {elements(*used)} tcp dport {plan.api_port}"
 
 
-def _endpoint_source(node: NodePlan, endpoint: IPv4Network) -> str:
+def _endpoint_source(node: NodePlan, endpoint: str) -> str:
     return f"""\
-  # GKE's private endpoint answers machines of its network, and other regions' addresses are none of them. Such a
-  # flow comes back to this machine, so it is tracked.
+  # A cloud's private endpoint answers machines of its own network, and addresses of other regions and of the tailnet
+  # are none of them. Such a flow comes back to this machine, so it is tracked.
   chain endpoint {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip daddr {endpoint} ip saddr != {node.node_ip} masquerade
+    {endpoint} ip saddr != {node.node_ip} masquerade
   }}
 """
 

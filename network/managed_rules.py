@@ -36,7 +36,7 @@ def managed_problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterat
         if isinstance(region.control_plane, GkeControlPlane):
             lines += [*_gke_version(config), *_gke_pods(region)]
         elif isinstance(region.control_plane, EksControlPlane):
-            lines += [*_eks_zones(region, region.control_plane), *_eks_remote(config)]
+            lines += [*_eks_access(config), *_eks_zones(region, region.control_plane), *_eks_remote(config)]
         yield from (f"{where}: control_plane {kind}: {line}" for line in lines)
 
 
@@ -149,6 +149,14 @@ def _eks_zones(region: CloudRegionConfig, plane: EksControlPlane) -> Iterator[st
         yield (
             f"second_zone {plane.second_zone} with zone {zone}; write another availability zone of {home}, for "
             f"example {home}{'b' if zone.endswith('a') else 'a'}"
+        )
+
+
+def _eks_access(config: StackConfig) -> Iterator[str]:
+    if config.access.api == "public":
+        yield (
+            "access.api public: machines elsewhere would reach a public endpoint from public addresses that nobody "
+            "knows here; write access.api: tailnet (the private endpoint, through the gateways)"
         )
 
 

@@ -49,6 +49,19 @@ class ManagedArgs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HybridNodes:
+    """By what a machine outside AWS becomes a node of an EKS cluster: its certificate (eks_pki) and who trusts it."""
+
+    cluster: str
+    region: str
+    anchor: pulumi.Output[str]
+    profile: pulumi.Output[str]
+    role: pulumi.Output[str]
+    # What certificates are made from, a secret.
+    seed: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ManagedCluster:
     """A control plane that runs; the kubeconfig holds no credential, it names the program that gets one."""
 
@@ -59,6 +72,8 @@ class ManagedCluster:
     kubeconfig: pulumi.Output[str]
     # The cloud's own nodes: without one of them its system pods run nowhere.
     nodes: tuple[pulumi.Resource, ...]
+    # EKS: machines log in to IAM, and need neither a token nor a request for a certificate.
+    hybrid: HybridNodes | None = None
 
 
 ClusterMaker = Callable[[RegionProvider, pulumi.ResourceOptions], ManagedCluster]

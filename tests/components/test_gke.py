@@ -239,9 +239,10 @@ def test_other_regions_reach_the_endpoint_at_its_port_only(recording: Recording)
 
 def test_gateways_of_the_hub_lend_other_regions_their_address(recording: Recording) -> None:
     endpoint = networks(recording)["hub-gke-endpoint-subnet"]
-    rule = f"ip daddr {endpoint} ip saddr != 10.0.0.20 masquerade"
+    to = f"ip daddr {{ {endpoint} }} tcp dport 443"
+    rule = f"{to} ip saddr != 10.0.0.20 masquerade"
     assert rule in recording["hub-gw-1-bootstrap"].secret("stdin")
-    assert f"    ip daddr {endpoint} return\n" in recording["hub-gw-1-bootstrap"].secret("stdin")
+    assert f"    {to} return\n" in recording["hub-gw-1-bootstrap"].secret("stdin")
     assert str(endpoint) not in recording["tx-a-bootstrap"].secret("stdin")
 
 
