@@ -80,6 +80,8 @@ class RegionPlan:
     # US dollars for all GPUs of the region; None if nobody knows the price of one (network/prices.py).
     usd_per_hour: float | None
     no_inbound: str | None
+    # Who asks gateways from outside the cluster whether they carry traffic: the place's load balancer.
+    health_sources: tuple[IPv4Network, ...] = ()
 
     @property
     def control_plane(self) -> tuple[NodePlan, ...]:
@@ -210,6 +212,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         gateway_firewall=region.gateway_firewall,
         usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
         no_inbound=region.no_inbound,
+        health_sources=region.provider.health_sources if region.mode == "gateway" else (),
     )
 
 
