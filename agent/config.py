@@ -111,6 +111,8 @@ class AgentConfig:
     tunnel: str = "tailspan0"
     port: int = PORT
     http: str = HTTP
+    # Where a gateway answers, to anybody who is let through, whether it carries traffic; nowhere in most places.
+    health: str | None = None
     ladder: Ladder | None = None
     identity: str = ""
     timing: Timing = Timing()
@@ -188,6 +190,7 @@ def parse(data: dict[str, Any], key: bytes) -> AgentConfig:
         tunnel=data.get("tunnel", "tailspan0"),
         port=int(data.get("port", PORT)),
         http=data.get("http", HTTP),
+        health=data.get("health") if role == "gateway" else None,
         ladder=_ladder(data["ladder"]) if role == "gateway" else None,
         timing=Timing(**{name: float(value) for name, value in data.get("timing", {}).items()}),
     )

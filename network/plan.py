@@ -88,6 +88,8 @@ class RegionPlan:
     # US dollars for all GPUs of the region; None if nobody knows the price of one (network/prices.py).
     usd_per_hour: float | None
     no_inbound: str | None
+    # Who asks gateways from outside the cluster whether they carry traffic: the place's load balancer.
+    health_sources: tuple[IPv4Network, ...] = ()
     # How the region's ranges are shared with the nodes of a cloud that runs the control plane; None elsewhere.
     managed: ManagedRanges | None = None
 
@@ -239,6 +241,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         gateway_firewall=region.gateway_firewall,
         usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
         no_inbound=region.no_inbound,
+        health_sources=region.provider.health_sources if region.mode == "gateway" else (),
         managed=ranges_of(region),
     )
 

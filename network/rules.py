@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from config.schema import CloudRegionConfig, ControlPlaneConfig, RegionConfig, StackConfig
+from network.gcp_rules import gcp_problems
 from network.machine_rules import address_problems, machine_problems
 from network.managed_rules import managed_problems
 from network.modes import is_device, mode_problems
@@ -49,6 +50,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *address_problems(config, drafts),
         *machine_problems(config),
         *managed_problems(config, drafts),
+        *gcp_problems(config, drafts),
         *reach_problems(config),
         *mtu_problems(config),
         *_gateways(config, drafts),
