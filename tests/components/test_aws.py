@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.config import CloudRoutes, parse
 from config.schema import StackConfig
 from network.plan import plan_network
 from policy.rules import RULES
@@ -385,3 +386,30 @@ def test_default_machine_types_go_by_role_and_can_be_written() -> None:
         "cave-b": "c6in.large",
         "cave-c": "g6.xlarge",
     }
+
+
+def agent_file(recording: Recording, region: str) -> dict[str, Any]:
+    """What the agents of a cloud region's gateways read."""
+    found: dict[str, Any] = json.loads(
+        recording[f"{region}-gateway-agent-files"].inputs["data"]["config.json"]
+    )
+    return found
+
+
+def test_the_agents_of_gateways_are_told_which_tables_are_theirs() -> None:
+    recording = deployed(caves())
+    told = agent_file(recording, "hub")
+    assert told["cloud_routes"] == {"kind": "aws", "tables": [], "tag": ["tailspan:region", "hub"]}
+    assert recording["hub-routes"].inputs["tags"]["tailspan:region"] == "hub"
+    mine = told | {"role": "gateway", "name": "hub-gw-2", "node_ip": "10.0.0.21", "pods": "10.128.21.0/24"}
+    parsed = parse(mine, b"k" * 32)
+    assert parsed.cloud_routes == CloudRoutes(tables=(), tag=("tailspan:region", "hub"))
+    # In a VPC of somebody else's nothing has a tag of ours.
+    script = recording["cave-b-bootstrap"].secret("stdin")
+    assert all(table in script for table in VPC["route_tables"])
+
+
+def test_where_the_cloud_needs_no_help_the_agents_are_told_nothing_new() -> None:
+    assert "cloud_routes" not in agent_file(deployed(example(("regions.0.gateways.count", 1))), "hub")
+    rack = deployed(example())["rack-a-bootstrap"].secret("stdin")
+    assert "cloud_routes" not in rack
