@@ -73,7 +73,6 @@ def build(settings: Settings) -> Stack:
     managed = ManagedArgs(
         version=config.kubernetes.version,
         endpoint=config.kubernetes.endpoint,
-        public=config.access.api == "public",
         allow=config.access.allow,
     )
 

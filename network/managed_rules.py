@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network
 
-from config.schema import CloudRegionConfig, EksControlPlane, GkeControlPlane, StackConfig
+from config.schema import AwsProvider, CloudRegionConfig, EksControlPlane, GkeControlPlane, StackConfig
 from network.managed import SMALLEST_NODE_CIDR, is_managed, managed_ranges
 from network.nodes import NodeDraft
 
@@ -34,9 +34,14 @@ def managed_problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterat
         where, kind = f"region {region.name}", region.control_plane.kind
         lines = [*_place(region), *_shape(region), *_ranges(config, region), *_machines(region, drafts)]
         if isinstance(region.control_plane, GkeControlPlane):
-            lines += [*_gke_version(config), *_gke_pods(region)]
+            lines += [*_gke_access(config), *_gke_version(config), *_gke_pods(region)]
         elif isinstance(region.control_plane, EksControlPlane):
-            lines += [*_eks_access(config), *_eks_zones(region, region.control_plane), *_eks_remote(config)]
+            lines += [
+                *_eks_access(config),
+                *_eks_vpc(region),
+                *_eks_zones(region, region.control_plane),
+                *_eks_remote(config),
+            ]
         yield from (f"{where}: control_plane {kind}: {line}" for line in lines)
 
 
@@ -140,6 +145,22 @@ def _gke_pods(region: CloudRegionConfig) -> Iterator[str]:
         yield (
             f"the upper half of pod_cidr {region.pod_cidr} holds /24 ranges for {room} of GKE's nodes, the node groups "
             f"are {nodes}; write a larger pod_cidr, or fewer nodes"
+        )
+
+
+def _gke_access(config: StackConfig) -> Iterator[str]:
+    if config.access.api != "public":
+        yield (
+            "access.api tailnet: the operator admits the region's gateways before there is a way through them; write "
+            "access.api: public (GKE answers the addresses in access.allow only)"
+        )
+
+
+def _eks_vpc(region: CloudRegionConfig) -> Iterator[str]:
+    if isinstance(region.provider, AwsProvider) and region.provider.vpc is not None:
+        yield (
+            "beside an existing VPC's subnet there is no range known for EKS; remove provider.vpc, so that a VPC is "
+            "made, or write control_plane: {kind: kubeadm}"
         )
 
 

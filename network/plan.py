@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, Mode, RegionConfig, StackConfig
+from network.cloud_routes import CloudRoutes, cloud_routes
 from network.managed import (
     DNS_HOST,
     KUBEADM_API_PORT,
@@ -15,6 +16,7 @@ from network.managed import (
     ControlPlaneKind,
     ManagedRanges,
     control_plane_kind,
+    is_managed,
     ranges_of,
 )
 from network.mtu import stack_mtu, tcp_mss, wan_mtu
@@ -88,8 +90,11 @@ class RegionPlan:
     # US dollars for all GPUs of the region; None if nobody knows the price of one (network/prices.py).
     usd_per_hour: float | None
     no_inbound: str | None
+    cloud_routes: CloudRoutes | None = None
     # Who asks gateways from outside the cluster whether they carry traffic: the place's load balancer.
     health_sources: tuple[IPv4Network, ...] = ()
+    # Whether its gateways are nodes of the cluster; to EKS a machine of its own VPC cannot be a hybrid node.
+    gateways_join: bool = True
     # How the region's ranges are shared with the nodes of a cloud that runs the control plane; None elsewhere.
     managed: ManagedRanges | None = None
 
@@ -242,7 +247,9 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
         no_inbound=region.no_inbound,
         health_sources=region.provider.health_sources if region.mode == "gateway" else (),
+        gateways_join=control_plane_kind(region) != "eks",
         managed=ranges_of(region),
+        cloud_routes=cloud_routes(region, sum(1 for node in nodes if node.role == "gateway")),
     )
 
 
@@ -268,6 +275,8 @@ def _advertisements(
 def _reach(region: RegionConfig) -> Reach:
     if region.mode == "per-node":
         return "tailnet"
+    if is_managed(region):
+        return "tunnel"  # half of the region's ranges lie behind the cloud's router
     return "lan" if region.provider.lan == "l2" else "tunnel"
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from config.schema import CloudRegionConfig, ControlPlaneConfig, RegionConfig, StackConfig
+from network.aws_rules import aws_problems
 from network.gcp_rules import gcp_problems
 from network.machine_rules import address_problems, machine_problems
 from network.managed_rules import managed_problems
@@ -57,6 +58,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *_prefixes(config, drafts),
         *mode_problems(config, drafts),
         *price_problems(config),
+        *aws_problems(config, drafts),
     ]
     return tuple(dict.fromkeys(found))
 

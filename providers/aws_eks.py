@@ -81,7 +81,7 @@ class _Eks:
         nodes = self._node_groups(cluster, [network, *inside])
         others = [self._addon(name, cluster, nodes) for name in ("kube-proxy", "coredns")]
         hybrid, entry = self._hybrid(cluster)
-        authority = cluster.certificate_authority.data
+        cluster_ca = cluster.certificate_authority.data
         login = {
             "command": "aws",
             "args": [
@@ -95,8 +95,8 @@ class _Eks:
         }
         return ManagedCluster(
             server=cluster.endpoint,
-            ca=authority.apply(lambda text: base64.b64decode(str(text)).decode()),
-            kubeconfig=pulumi.Output.all(cluster.endpoint, authority).apply(
+            ca=cluster_ca.apply(lambda text: base64.b64decode(str(text)).decode()),
+            kubeconfig=pulumi.Output.all(cluster.endpoint, cluster_ca).apply(
                 lambda values: exec_kubeconfig(str(values[0]), str(values[1]), login)
             ),
             nodes=(*nodes, *others, entry),
@@ -257,7 +257,7 @@ class _Eks:
         )
 
     def _hybrid(self, cluster: eks.Cluster) -> tuple[HybridNodes, pulumi.Resource]:
-        """Machines elsewhere: certificates of a CA that IAM trusts, a role each of them gets under its own name only."""
+        """Machines elsewhere: a CA that IAM trusts, and a role that each of them gets under its own name only."""
         anchor = rolesanywhere.TrustAnchor(
             f"{self._name}-eks-anchor",
             name=self._cluster_name,
@@ -265,9 +265,8 @@ class _Eks:
             source={
                 "source_type": "CERTIFICATE_BUNDLE",
                 "source_data": {
-                    "x509_certificate_data": self._site.host_key_seed.apply(
-                        lambda seed: pulumi.Output.unsecret(pulumi.Output.from_input(authority(seed)))
-                    )
+                    # Made from a secret, and itself there to be shown.
+                    "x509_certificate_data": pulumi.Output.unsecret(self._site.host_key_seed.apply(authority))
                 },
             },
             opts=self._options(),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -16,6 +15,7 @@ import pulumi
 from config.schema import CloudRegionConfig, GcpProvider, GkeControlPlane
 from network.managed import ManagedRanges
 from providers.base import Site
+from providers.gcp_types import GcpResource
 from providers.managed import CloudNetwork, ManagedArgs, ManagedCluster, exec_kubeconfig
 
 PODS, SERVICES = "gke-pods", "gke-services"
@@ -35,28 +35,6 @@ def gke_cluster(
 ) -> ManagedCluster:
     """The cluster of a region, with a node pool for each of its node groups."""
     return _Gke(site, plane, network, args, opts).make()
-
-
-class _Resource(pulumi.CustomResource):
-    """A resource of Google Cloud by its type and inputs, without pulumi_gcp's classes (providers/gcp_types.py)."""
-
-    email: pulumi.Output[str]
-    endpoint: pulumi.Output[str]
-    name: pulumi.Output[str]
-    masterAuth: pulumi.Output[Any]
-    privateClusterConfig: pulumi.Output[Any]
-
-    def __init__(
-        self,
-        kind: str,
-        resource_name: str,
-        inputs: Mapping[str, Any],
-        opts: pulumi.ResourceOptions,
-        *,
-        outputs: Sequence[str] = (),
-    ) -> None:
-        wanted = dict.fromkeys(name for name in outputs if name not in inputs)
-        super().__init__(f"gcp:{kind}", resource_name, {**inputs, **wanted}, opts)
 
 
 class _Gke:
@@ -94,11 +72,10 @@ class _Gke:
         authority = cluster.masterAuth["clusterCaCertificate"]
         # An input, too, and as such known before there is a cluster: its id says when there is one.
         private = pulumi.Output.all(cluster.id, cluster.privateClusterConfig).apply(self._private_endpoint)
-        operator = cluster.endpoint if self._args.public else private
         return ManagedCluster(
             server=private.apply(lambda address: f"https://{address}"),
             ca=authority.apply(lambda text: base64.b64decode(str(text)).decode()),
-            kubeconfig=pulumi.Output.all(operator, authority).apply(
+            kubeconfig=pulumi.Output.all(cluster.endpoint, authority).apply(
                 lambda values: exec_kubeconfig(f"https://{values[0]}", str(values[1]), LOGIN)
             ),
             nodes=pools,
@@ -117,12 +94,12 @@ class _Gke:
     def _groups(self) -> int:
         return len(self._config.node_groups)
 
-    def _node_account(self) -> tuple[_Resource, _Resource]:
+    def _node_account(self) -> tuple[GcpResource, GcpResource]:
         """Nodes get an identity of their own: the project's default one may edit the whole project."""
         # 6 to 30 characters, one name space for the whole project.
         digest = hashlib.sha256(self._args.endpoint.encode()).hexdigest()[:6]
-        account = _Resource(
-            "serviceaccount/account:Account",
+        account = GcpResource(
+            "Account",
             f"{self._name}-gke-nodes",
             {
                 "accountId": f"{self._name[:12]}-{digest}-gke-nodes",
@@ -132,8 +109,8 @@ class _Gke:
             self._options(),
             outputs=["email"],
         )
-        role = _Resource(
-            "projects/iAMMember:IAMMember",
+        role = GcpResource(
+            "IAMMember",
             f"{self._name}-gke-nodes-role",
             {
                 "project": self._place.project,
@@ -144,10 +121,10 @@ class _Gke:
         )
         return account, role
 
-    def _subnetworks(self) -> tuple[_Resource, _Resource]:
+    def _subnetworks(self) -> tuple[GcpResource, GcpResource]:
         """One for GKE's nodes with the ranges of pods and Services, one of a few addresses for the endpoint."""
-        nodes = _Resource(
-            "compute/subnetwork:Subnetwork",
+        nodes = GcpResource(
+            "Subnetwork",
             f"{self._name}-gke-nodes-subnet",
             {
                 "network": self._network.network,
@@ -163,8 +140,8 @@ class _Gke:
             },
             self._options(),
         )
-        endpoint = _Resource(
-            "compute/subnetwork:Subnetwork",
+        endpoint = GcpResource(
+            "Subnetwork",
             f"{self._name}-gke-endpoint-subnet",
             {
                 "network": self._network.network,
@@ -176,10 +153,10 @@ class _Gke:
         )
         return nodes, endpoint
 
-    def _egress(self, nodes: _Resource) -> pulumi.Resource:
+    def _egress(self, nodes: GcpResource) -> pulumi.Resource:
         """GKE's nodes have no public addresses; images of other registries come through Cloud NAT."""
-        router = _Resource(
-            "compute/router:Router",
+        router = GcpResource(
+            "Router",
             f"{self._name}-gke-router",
             {
                 "network": self._network.network,
@@ -189,8 +166,8 @@ class _Gke:
             self._options(),
             outputs=["name"],
         )
-        return _Resource(
-            "compute/routerNat:RouterNat",
+        return GcpResource(
+            "RouterNat",
             f"{self._name}-gke-nat",
             {
                 "router": router.name,
@@ -203,12 +180,12 @@ class _Gke:
             self._options(),
         )
 
-    def _firewall(self, account: _Resource) -> _Resource:
+    def _firewall(self, account: GcpResource) -> GcpResource:
         """Machines and pods of all regions reach GKE's nodes; they keep their addresses on the way."""
         plan = self._site.plan
         sources = sorted(str(cidr) for cidr in (plan.node_cidr, plan.pod_cidr, *self._site.remote))
-        return _Resource(
-            "compute/firewall:Firewall",
+        return GcpResource(
+            "Firewall",
             f"{self._name}-gke-inside",
             {
                 "network": self._network.network,
@@ -223,13 +200,13 @@ class _Gke:
 
     def _cluster(
         self,
-        account: _Resource,
-        nodes: _Resource,
-        endpoint: _Resource,
+        account: GcpResource,
+        nodes: GcpResource,
+        endpoint: GcpResource,
         after: list[pulumi.Resource],
-    ) -> _Resource:
-        return _Resource(
-            "container/cluster:Cluster",
+    ) -> GcpResource:
+        return GcpResource(
+            "Cluster",
             f"{self._name}-gke",
             {
                 "location": self._location,
@@ -247,7 +224,8 @@ class _Gke:
                 "releaseChannel": {"channel": self._plane.release_channel},
                 "privateClusterConfig": {
                     "enablePrivateNodes": True,
-                    "enablePrivateEndpoint": not self._args.public,
+                    # The operator needs the public one: gateways are admitted before there is a way through them.
+                    "enablePrivateEndpoint": False,
                     "privateEndpointSubnetwork": endpoint.id,
                 },
                 # Nobody logs in by the name that Google's DNS has for it, whose only gate is IAM.
@@ -283,10 +261,7 @@ class _Gke:
         always.
         """
         blocks = [{"cidrBlock": str(self._site.plan.machine_cidr), "displayName": "gateways"}]
-        if self._args.public:
-            blocks += [
-                {"cidrBlock": str(cidr), "displayName": "operator"} for cidr in sorted(self._args.allow)
-            ]
+        blocks += [{"cidrBlock": str(cidr), "displayName": "operator"} for cidr in sorted(self._args.allow)]
         return {
             "cidrBlocks": blocks,
             "gcpPublicCidrsAccessEnabled": False,
@@ -296,13 +271,13 @@ class _Gke:
     def _pool(
         self,
         index: int,
-        cluster: _Resource,
-        account: _Resource,
+        cluster: GcpResource,
+        account: GcpResource,
         after: list[pulumi.Resource],
-    ) -> _Resource:
+    ) -> GcpResource:
         group = self._config.node_groups[index]
-        return _Resource(
-            "container/nodePool:NodePool",
+        return GcpResource(
+            "NodePool",
             f"{self._name}-{group.name}",
             {
                 "cluster": cluster.id,

@@ -11,12 +11,16 @@ from typing import Any, Literal
 import pulumi
 
 Kind = Literal[
+    "Account",
     "Address",
+    "Cluster",
     "Firewall",
     "ForwardingRule",
+    "IAMMember",
     "Instance",
     "InstanceGroup",
     "Network",
+    "NodePool",
     "RegionBackendService",
     "RegionHealthCheck",
     "Route",
@@ -25,14 +29,26 @@ Kind = Literal[
     "Subnetwork",
 ]
 
+# Where the SDK has those that are none of Compute Engine's.
+_MODULES = {
+    "Account": "serviceaccount/account",
+    "Cluster": "container/cluster",
+    "IAMMember": "projects/iAMMember",
+    "NodePool": "container/nodePool",
+}
+
 
 class GcpResource(pulumi.CustomResource):
-    """A resource of Compute Engine; `outputs` are the properties that are read of it, by their names on the wire."""
+    """A resource of Google Cloud; `outputs` are the properties that are read of it, by their names on the wire."""
 
     # https://www.pulumi.com/registry/packages/gcp/api-docs/compute; selfLink is a resource's full URL.
     address: pulumi.Output[str]
     name: pulumi.Output[str]
     selfLink: pulumi.Output[str]
+    email: pulumi.Output[str]
+    endpoint: pulumi.Output[str]
+    masterAuth: pulumi.Output[Any]
+    privateClusterConfig: pulumi.Output[Any]
 
     def __init__(
         self,
@@ -43,9 +59,9 @@ class GcpResource(pulumi.CustomResource):
         *,
         outputs: Sequence[str] = (),
     ) -> None:
-        module = kind[0].lower() + kind[1:]
+        module = _MODULES.get(kind, f"compute/{kind[0].lower()}{kind[1:]}")
         wanted = dict.fromkeys(name for name in outputs if name not in inputs)
-        super().__init__(f"gcp:compute/{module}:{kind}", resource_name, {**inputs, **wanted}, opts)
+        super().__init__(f"gcp:{module}:{kind}", resource_name, {**inputs, **wanted}, opts)
 
 
 def provider(project: str, region: str) -> pulumi.ProviderResource:

@@ -44,7 +44,6 @@ class ManagedArgs:
     version: str
     # The stack's name for its cluster (kubernetes.endpoint); no DNS knows it here.
     endpoint: str
-    public: bool
     allow: Sequence[IPv4Network]
 
 

@@ -112,15 +112,6 @@ def test_the_api_server_answers_the_operator_and_the_gateways_only(recording: Re
     assert dns == {"allowExternalTraffic": False}
 
 
-def test_with_api_tailnet_it_has_no_public_address() -> None:
-    found = fresh(gke(("access.api", "tailnet")))
-    cluster = found["hub-gke"]
-    assert cluster.value("privateClusterConfig")["enablePrivateEndpoint"] is True
-    blocks = cluster.value("masterAuthorizedNetworksConfig")["cidrBlocks"]
-    assert [block["cidrBlock"] for block in blocks] == ["10.0.0.0/23"]
-    assert servers(found["hub-cluster"].secret("kubeconfig")) == [f"https://{MANAGED_PRIVATE}"]
-
-
 def servers(kubeconfig: str) -> list[str]:
     return [entry["cluster"]["server"] for entry in yaml.safe_load(kubeconfig)["clusters"]]
 
