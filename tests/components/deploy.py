@@ -55,12 +55,8 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "gcp:container/cluster:Cluster": {
             "endpoint": MANAGED_PUBLIC,
             "masterAuth": {"clusterCaCertificate": base64.b64encode(CLUSTER_CA.encode()).decode()},
-            "privateClusterConfig": {
-                **inputs.get("privateClusterConfig", {}),
-                "privateEndpoint": MANAGED_PRIVATE,
-            },
+            "privateClusterConfig": {"privateEndpoint": MANAGED_PRIVATE},
         },
-        "gcp:compute/subnetwork:Subnetwork": {"selfLink": f"https://compute/{name}"},
         "gcp:serviceaccount/account:Account": {"email": f"{inputs.get('accountId')}@acme.iam"},
         "lab:index:Machine": {
             "publicIp": PUBLIC_IP,
@@ -86,7 +82,7 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "aws:iam/instanceProfile:InstanceProfile": {"name": f"{name}-name"},
     }
     if kind.startswith("gcp:"):
-        return gcp_computed(kind, name)
+        return gcp_computed(kind, name) | outputs.get(kind, {})
     return outputs.get(kind, {})
 
 
@@ -97,6 +93,12 @@ def gcp_computed(kind: str, name: str) -> dict[str, Any]:
         {"address": f"192.0.2.{zlib.crc32(name.encode()) % 254 + 1}"} if kind.endswith(":Address") else {}
     )
     return {"selfLink": url, "name": f"{name}-1234567"} | address
+
+
+def _merged(made: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for, and what only the provider adds to it; also inside a mapping."""
+    inside = {key: asked[key] | made[key] for key in made.keys() & asked if isinstance(made[key], dict)}
+    return made | asked | inside
 
 
 class _Engine:
@@ -140,7 +142,7 @@ class _Monitor:
             self._record(request, state, custom=request.custom)
         known = request.custom and not self._preview
         if known:
-            state = computed(request.type, request.name, state) | state
+            state = _merged(computed(request.type, request.name, state), state)
         for name in set(request.additionalSecretOutputs) & set(state):
             state[name] = {MARK: SECRET_MARK, "value": state[name]}
         return resource_pb2.RegisterResourceResponse(

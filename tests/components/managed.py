@@ -1,20 +1,10 @@
-"""Stacks whose control plane a cloud runs, on a network of no cloud in particular."""
+"""Stacks whose control plane a cloud runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import pulumi
-import pytest
-
-from config.schema import FirewallRule, StackConfig
-from network.nodes import Role
-from network.plan import NodePlan
-from providers.base import Login, Machine, MachineGroup, RegionProvider, Site
-from providers.managed import CloudNetwork
-from tests.components.deploy import deploy
-from tests.components.recording import Recording
+from config.schema import StackConfig
 from tests.stacks import put, ssh_region, stack_data
 
 OPERATOR_KEY = "ssh-ed25519 " + "A" * 68
@@ -59,66 +49,3 @@ def gke(*edits: tuple[str, Any]) -> StackConfig:
 
 def eks(*edits: tuple[str, Any]) -> StackConfig:
     return StackConfig.model_validate(data(EKS, AWS, *edits))
-
-
-class _Account(pulumi.ProviderResource):
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind, "cloud", {})
-
-
-class Vpc:
-    """A network that is there, with machines that are only their logins."""
-
-    def __init__(self, site: Site, account: pulumi.ProviderResource) -> None:
-        self._site, self._account = site, account
-        self.routed: list[str] = []
-
-    def cloud_network(self) -> CloudNetwork:
-        return CloudNetwork(
-            account=self._account,
-            network=pulumi.Output.from_input("the-vpc"),
-            route_table=pulumi.Output.from_input("the-table"),
-        )
-
-    def firewall(
-        self, role: Role, ingress: Sequence[FirewallRule], opts: pulumi.ResourceOptions
-    ) -> pulumi.Resource | None:
-        return None
-
-    def machine(self, node: NodePlan, opts: pulumi.ResourceOptions) -> Machine:
-        return Machine(
-            name=node.name,
-            login=Login(
-                host=pulumi.Output.from_input("203.0.113.9"), port=22, user="ubuntu", host_key=OPERATOR_KEY
-            ),
-            public_address=pulumi.Output.from_input("203.0.113.9"),
-            provider_id=f"vpc://{node.region}/{node.name}",
-        )
-
-    def machine_group(
-        self, name: str, nodes: Sequence[NodePlan], opts: pulumi.ResourceOptions
-    ) -> MachineGroup:
-        raise AssertionError("a cloud's node groups are its own")
-
-    def route_remote(self, gateways: Sequence[Machine], opts: pulumi.ResourceOptions) -> None:
-        self.routed = [machine.name for machine in gateways]
-
-
-def deployed(config: StackConfig, monkeypatch: pytest.MonkeyPatch, *, preview: bool = False) -> Recording:
-    """The stack on such a network; what is not in it comes from its own provider."""
-    from providers import provider_factory
-
-    def factory() -> Any:
-        real = provider_factory()
-        accounts: dict[str, _Account] = {}
-
-        def place(site: Site, opts: pulumi.ResourceOptions) -> RegionProvider:
-            kind = site.config.provider.kind
-            if kind not in ("gcp", "aws"):
-                return real(site, opts)
-            return Vpc(site, accounts.setdefault(kind, _Account(kind)))
-
-        return place
-
-    monkeypatch.setattr("stack.provider_factory", factory)
-    return deploy(config, preview=preview)
