@@ -26,9 +26,10 @@ STATE_DIRECTORY = "/var/lib/tailspan/tailscale"
 def has_connector(node: NodePlan, region: RegionPlan) -> bool:
     """
     All devices but the cloud region's gateways, which are a DaemonSet. A per-node cloud region cannot be one: a machine
-    that boots would need its pod from an API server that answers it through the tailnet only.
+    that boots would need its pod from an API server that answers it through the tailnet only. Nor can gateways beside
+    EKS, which are no nodes of the cluster.
     """
-    return node.device and (region.kind == "gpu" or region.mode == "per-node")
+    return node.device and (region.kind == "gpu" or region.mode == "per-node" or not region.gateways_join)
 
 
 def connector_pod(

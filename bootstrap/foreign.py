@@ -17,8 +17,11 @@ def labels(kind: ControlPlaneKind) -> dict[str, str]:
     GKE's controllers (lifecycle, routes, IPAM) pass by nodes with the first one (kubernetes/cloud-provider-gcp#1081);
     the second keeps a node out of the cloud's load balancers.
     """
-    if kind != "gke":
+    if kind == "kubeadm":
         return {}
+    if kind == "eks":
+        # Its cloud controller would look for an instance of that name, and AWS's own DaemonSets stay away by it.
+        return {"eks.amazonaws.com/compute-type": "hybrid"}
     return {
         "components.gke.io/gke-unmanaged-node": "true",
         "node.kubernetes.io/exclude-from-external-load-balancers": "true",

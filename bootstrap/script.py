@@ -74,7 +74,7 @@ class Join:
 
 
 @dataclass
-class _Script:
+class Script:
     cluster: Cluster
     region: RegionPlan
     node: NodePlan
@@ -82,7 +82,7 @@ class _Script:
     functions: list[str] = field(default_factory=list)
 
     def put(self, path: str, content: str, mode: str = "0644", *, fill_in: bool = False) -> None:
-        self.files.append(_put(path, content, mode, fill_in=fill_in))
+        self.files.append(put_text(path, content, mode, fill_in=fill_in))
 
     def connector(self, connector: Connector | None) -> None:
         """The functions of the two role files; without a connector they do nothing."""
@@ -96,9 +96,9 @@ class _Script:
                 self.cluster.tailnet,
                 self.cluster.images,
             )
-            manifest = _put(CONNECTOR_MANIFEST, yaml.safe_dump(pod, sort_keys=True), "0600")
-            key = _put(f"{KEY_DIRECTORY}/authkey", connector.key, "0600")
-        self.functions += [_function("connector_manifest", manifest), _function("connector_key", key)]
+            manifest = put_text(CONNECTOR_MANIFEST, yaml.safe_dump(pod, sort_keys=True), "0600")
+            key = put_text(f"{KEY_DIRECTORY}/authkey", connector.key, "0600")
+        self.functions += [function("connector_manifest", manifest), function("connector_key", key)]
 
     def agent(self, key: str | None) -> None:
         """
@@ -109,14 +109,14 @@ class _Script:
         if key:
             plan, images = self.cluster.plan, self.cluster.images
             self.files += [
-                _put(agent.CONFIG, agent.config_file(agent.region_config(self.region, plan))),
-                _put(agent.KEY, key, "0600"),
-                _put(agent.PROGRAM, b64encode(agent.zipapp()).decode(), encoded=True),
+                put_text(agent.CONFIG, agent.config_file(agent.region_config(self.region, plan))),
+                put_text(agent.KEY, key, "0600"),
+                put_text(agent.PROGRAM, b64encode(agent.zipapp()).decode(), encoded=True),
             ]
             if self.node.role != "gateway":
                 manifest = agent.agent_pod(self.node, self.region, plan, images)
-                pod = _put(agent.MANIFEST, yaml.safe_dump(manifest, sort_keys=True), "0600")
-        self.functions.append(_function("agent_manifest", pod))
+                pod = put_text(agent.MANIFEST, yaml.safe_dump(manifest, sort_keys=True), "0600")
+        self.functions.append(function("agent_manifest", pod))
 
     def render(self, role_file: str, binaries: str) -> str:
         values = {
@@ -144,7 +144,9 @@ class _Script:
         )
 
 
-def _put(path: str, content: str, mode: str = "0644", *, fill_in: bool = False, encoded: bool = False) -> str:
+def put_text(
+    path: str, content: str, mode: str = "0644", *, fill_in: bool = False, encoded: bool = False
+) -> str:
     if _END in content:
         raise ValueError(f"{path}: the content holds the line {_END}, which ends it")
     text = content if content.endswith("\n") else content + "\n"
@@ -164,12 +166,13 @@ def _filler(text: str, fill_in: bool, encoded: bool) -> str:
     return "fill_node" if any(blank in text for blank in BLANKS) else ""
 
 
-def _function(name: str, *statements: str) -> str:
+def function(name: str, *statements: str) -> str:
     body = "".join(statements) or "  :\n"
     return f"{name}() {{\n{body}}}\n"
 
 
-def _common(script: _Script) -> None:
+def machine_files(script: Script, *, kubelet: bool = True) -> None:
+    """What every machine has; without `kubelet` somebody else makes it a node."""
     cluster, region, node = script.cluster, script.region, script.node
     script.put("/etc/modules-load.d/tailspan.conf", MODULES)
     script.put("/etc/sysctl.d/90-tailspan.conf", SYSCTL)
@@ -178,10 +181,11 @@ def _common(script: _Script) -> None:
     script.put("/usr/local/lib/tailspan/network.sh", (FILES / "network.sh").read_text(), "0755")
     script.put("/etc/systemd/system/tailspan-network.service", NETWORK_UNIT)
     script.put("/etc/containerd/config.toml", containerd_config(cluster.images), fill_in=True)
-    script.put("/etc/tailspan/kubelet.yaml", kubelet_config(cluster.plan), fill_in=True)
-    labels = foreign.labels(cluster.plan.control_plane)
-    script.put("/etc/systemd/system/kubelet.service", kubelet_unit(node, labels))
-    script.put("/etc/systemd/system/kubelet.service.d/zz-tailspan.conf", kubelet_drop_in(node, labels))
+    if kubelet:
+        script.put("/etc/tailspan/kubelet.yaml", kubelet_config(cluster.plan), fill_in=True)
+        labels = foreign.labels(cluster.plan.control_plane)
+        script.put("/etc/systemd/system/kubelet.service", kubelet_unit(node, labels))
+        script.put("/etc/systemd/system/kubelet.service.d/zz-tailspan.conf", kubelet_drop_in(node, labels))
     script.put("/etc/systemd/networkd.conf.d/90-tailspan.conf", NETWORKD)
     if region.cni == "plain":
         script.put("/etc/cni/net.d/10-tailspan.conflist", plain_conflist(node, region, cluster.plan))
@@ -197,8 +201,8 @@ def control_plane_script(
     public_names: tuple[str, ...] = (),
 ) -> str:
     """The script of the control plane machine; prints the CA and the operator's kubeconfig as JSON, base64 each."""
-    script = _Script(cluster, region, node)
-    _common(script)
+    script = Script(cluster, region, node)
+    machine_files(script)
     config = kubeadm_config(
         node,
         cluster.plan,
@@ -226,15 +230,17 @@ def node_script(
     The script of any other machine; with `connector` it brings its own way to the API server. `agent_key`: the region's
     key, a secret, where the machine runs a route agent of its own; a cloud region has a DaemonSet for that.
     """
-    script = _Script(cluster, region, node)
-    _common(script)
+    script = Script(cluster, region, node)
+    machine_files(script)
     script.put("/etc/kubernetes/pki/ca.crt", join.ca)
     script.connector(connector)
     script.agent(agent_key)
     server = join.server or f"https://{cluster.endpoint}:{API_PORT}"
     kubeconfig = bootstrap_kubeconfig(server, join.token)
     script.functions.append(
-        _function("bootstrap_kubeconfig", _put("/etc/kubernetes/bootstrap-kubelet.conf", kubeconfig, "0600"))
+        function(
+            "bootstrap_kubeconfig", put_text("/etc/kubernetes/bootstrap-kubelet.conf", kubeconfig, "0600")
+        )
     )
     return script.render("worker.sh", "kubelet")
 
@@ -251,7 +257,7 @@ def admission_script(server: str) -> str:
     return "".join(
         (
             "#!/bin/bash\nset -euo pipefail\n",
-            _function("bootstrap_kubeconfig", here),
+            function("bootstrap_kubeconfig", here),
             (FILES / "admit.sh").read_text(),
         )
     )

@@ -9,7 +9,7 @@ import pulumi
 from bootstrap.gateway import NAMESPACE as GATEWAY_NAMESPACE
 from components import kube
 from components.cilium import cilium_release
-from components.cluster import ClusterAccess
+from components.cluster import ClusterAccess, stack_seed
 from components.control_plane import kubeadm_control_plane, managed_control_plane
 from components.dns import ClusterDns, region_dns
 from components.managed_cluster import critical_pods
@@ -18,6 +18,7 @@ from components.nodes import NodeFactory
 from components.region import RegionArgs, machine_firewalls, region_inputs
 from components.route_agent import AgentFiles, RouteAgent, RouteAgentArgs, agent_key
 from components.secrets import secret
+from components.standalone import standalone_gateways
 from components.subnet_router import SubnetRouter, SubnetRouterArgs
 from network.plan import NodePlan
 from providers.base import Machine
@@ -40,6 +41,8 @@ class CloudRegion(pulumi.ComponentResource):
         self._place = args.place(self._child)
         self._open_firewalls()
         machines = {node.name: self._machine(node) for node in args.plan.nodes if not node.group}
+        # Gateways that are there before the cluster, and no nodes of it.
+        self._ways: list[pulumi.Resource] = []
         self._place.route_remote([machines[node.name] for node in args.plan.gateways], self._child)
         self.cluster = self._control_plane(machines)
         cilium_release(args.cluster.plan, self.cluster.provider, self)
@@ -51,9 +54,13 @@ class CloudRegion(pulumi.ComponentResource):
         )
         room = critical_pods(args.cluster.plan, self._in_cluster(after=[namespace]))
         # With mode: per-node every machine is its own way out, there are no gateways to wait for.
-        ways = joins if args.plan.mode == "per-node" else self._gateways([*joins, namespace, *room])
+        alone = joins if args.plan.mode == "per-node" else self._ways
+        ways = alone or self._gateways([*joins, namespace, *room])
         dns = ClusterDns("dns", args.cluster.plan, self.cluster.provider, self._child)
-        region_dns(args.plan, args.cluster, self.cluster.provider, parent=self, after=[dns, *joins, *groups])
+        if args.plan.gateways_join:
+            region_dns(
+                args.plan, args.cluster, self.cluster.provider, parent=self, after=[dns, *joins, *groups]
+            )
         self.ready = (namespace, *room, *ways, dns)
         self.register_outputs({"kubeconfig": self.cluster.kubeconfig})
 
@@ -72,7 +79,11 @@ class CloudRegion(pulumi.ComponentResource):
     def _control_plane(self, machines: dict[str, Machine]) -> ClusterAccess:
         args = self._args
         if args.managed:
-            return managed_control_plane(self._name, args, args.managed(self._place, self._child), self)
+            cluster = args.managed(self._place, self._child)
+            seed = stack_seed(self)
+            if not args.plan.gateways_join:
+                self._ways = standalone_gateways(args, machines, seed, self)
+            return managed_control_plane(self._name, args, cluster, seed, self, after=self._ways)
         return kubeadm_control_plane(self._name, args, machines[args.plan.control_plane[0].name], self)
 
     def _gateways(self, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
@@ -114,7 +125,7 @@ class CloudRegion(pulumi.ComponentResource):
             cluster=args.cluster, access=self.cluster, tailnet=args.tailnet, region=args.plan, parent=self
         )
         joins: list[pulumi.Resource] = []
-        for node in args.plan.nodes:
+        for node in args.plan.nodes if args.plan.gateways_join else ():
             if node.name not in machines:
                 continue
             machine = machines[node.name]

@@ -14,6 +14,7 @@ from bootstrap.kubeadm import API_PORT
 from components import kube
 from components.command import LocalCommand
 from components.secrets import secret
+from providers.managed import HybridNodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class ClusterAccess:
     provider: kubernetes.Provider
     # The API server's URL, where a cloud runs it: machines have no name for it, and bootstrap tokens are unknown.
     server: pulumi.Output[str] | None = None
+    # By what machines log in to IAM and become nodes (EKS): they ask for no certificate then.
+    hybrid: HybridNodes | None = None
     # Objects without which no machine can be admitted.
     ready: list[pulumi.Resource] = field(default_factory=list)
 

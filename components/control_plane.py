@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 
@@ -48,19 +50,29 @@ def kubeadm_control_plane(
 
 
 def managed_control_plane(
-    name: str, args: RegionArgs, cluster: ManagedCluster, parent: pulumi.Resource
+    name: str,
+    args: RegionArgs,
+    cluster: ManagedCluster,
+    seed: pulumi.Output[str],
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource] = (),
 ) -> ClusterAccess:
-    """What a cloud's cluster lacks for machines that are not its own, it gets before the first of them comes."""
+    """
+    What a cloud's cluster lacks for machines that are not its own, it gets before the first of them comes. `after`:
+    what leads the operator to its API server.
+    """
     kubeconfig = secret(cluster.kubeconfig)
-    provider = _provider(name, args, kubeconfig, parent)
+    provider = _provider(name, args, kubeconfig, parent, after)
+    admission = [] if cluster.hybrid else foreign_admission(provider, parent)
     return ClusterAccess(
         ca=secret(cluster.ca),
         kubeconfig=kubeconfig,
-        seed=stack_seed(parent),
+        seed=seed,
         provider=provider,
         server=cluster.server,
+        hybrid=cluster.hybrid,
         ready=[
-            *foreign_admission(provider, parent),
+            *admission,
             *system_pods(args.cluster, cluster.server, provider, parent),
             *cluster.nodes,
         ],
@@ -68,7 +80,11 @@ def managed_control_plane(
 
 
 def _provider(
-    name: str, args: RegionArgs, kubeconfig: pulumi.Output[str], parent: pulumi.Resource
+    name: str,
+    args: RegionArgs,
+    kubeconfig: pulumi.Output[str],
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource] = (),
 ) -> kubernetes.Provider:
     return kubernetes.Provider(
         f"{name}-cluster",
@@ -78,5 +94,5 @@ def _provider(
         # Names of ConfigMaps and Secrets stand in manifests on machines: their data changes in place.
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
-        opts=pulumi.ResourceOptions(parent=parent),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=after),
     )

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -14,6 +15,8 @@ from bootstrap import foreign
 from bootstrap.agent import has_agent
 from bootstrap.cni import CNI_LABEL
 from bootstrap.connector import has_connector
+from bootstrap.eks import HybridIdentity, eks_script
+from bootstrap.eks import provider_id as eks_provider_id
 from bootstrap.script import NO_TOKEN_YET, Cluster, Connector, Join, admission_script, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
@@ -24,6 +27,8 @@ from components.tailnet import Tailnet, hostnames
 from network.managed import ControlPlaneKind
 from network.plan import NodePlan, RegionPlan
 from providers.base import Login, Machine
+from providers.eks_pki import node_certificate
+from providers.managed import HybridNodes
 
 READY_SECONDS = 300
 
@@ -76,7 +81,7 @@ class NodeFactory:
         self._region = region
         self._parent = parent
         # Secrets, and so is all that is made of them. Once for all machines: a preview waits for each output.
-        self._admission = pulumi.Output.all(access.ca, access.seed, access.server)
+        self._admission = pulumi.Output.all(access.ca, access.seed, access.server, _identity(access.hybrid))
         self._operator = pulumi.Output.all(access.kubeconfig, access.seed, tailnet.api())
 
     def bootstrap(
@@ -85,33 +90,52 @@ class NodeFactory:
         """Send the machine its script."""
         if has_connector(node, self._region):
             connector = connector_of(node, self._region, self._tailnet, self._parent)
-            known = pulumi.Output.all(self._access.ca, self._access.seed, self._access.server, connector)
-            script = known.apply(lambda values: self._script(node, *values))
+            known = pulumi.Output.all(self._admission, connector)
+            script = known.apply(partial(self._connected, node))
         else:
             script = self._admission.apply(lambda values: self._script(node, *values))
         return run_script(machine, script, self._parent, after=after)
 
+    def _connected(self, node: NodePlan, known: Sequence[Any]) -> str:
+        ca, seed, server, identity = known[0]
+        return self._script(node, ca, seed, server, identity, known[1])
+
+    def _provider_id(self, machine: Machine) -> str:
+        """nodeadm says its own, whatever the machine's provider calls it."""
+        hybrid = self._access.hybrid
+        return eks_provider_id(hybrid.region, hybrid.cluster, machine.name) if hybrid else machine.provider_id
+
     def _script(
-        self, node: NodePlan, ca: str, seed: str, server: str | None, connector: Connector | None = None
+        self,
+        node: NodePlan,
+        ca: str,
+        seed: str,
+        server: str | None,
+        identity: Identity | None,
+        connector: Connector | None = None,
     ) -> str:
         token = bootstrap_token(seed, node) if server is None else NO_TOKEN_YET
         region, join = self._region, Join(ca=ca, token=token, server=server)
         # In the cloud region the agents are DaemonSets.
         own_agent = has_agent(region) and region.kind == "gpu"
         key = agent_key(seed, region.name) if own_agent else None
+        if identity:
+            known = _hybrid_identity(node, identity)
+            return eks_script(self._cluster, region, node, known, connector, key)
         return node_script(self._cluster, region, node, join, connector, key)
 
     def join(self, machine: Machine, node: NodePlan, *, after: Sequence[pulumi.Resource]) -> LocalCommand:
         """Declare the Node, approve exactly its certificate, wait until it is Ready; on delete drain and forget it."""
         *former, current = hostnames(node) if has_connector(node, self._region) else (node.name,)
         kind = self._cluster.plan.control_plane
+        asks = node.role != "control-plane" and self._access.hybrid is None
 
         def text(values: Sequence[Any], admission: dict[str, Any] | None = None) -> str:
             return json.dumps(
                 {
                     "kubeconfig": values[0],
-                    "node": declared_node(node, self._region, machine.provider_id, kind),
-                    "token": None if node.role == "control-plane" else bootstrap_token(values[1], node),
+                    "node": declared_node(node, self._region, self._provider_id(machine), kind),
+                    "token": bootstrap_token(values[1], node) if asks else None,
                     "device": {"tailnet": values[2], "hostname": current, "replaces": former}
                     if node.device
                     else None,
@@ -121,7 +145,7 @@ class NodeFactory:
                 sort_keys=True,
             )
 
-        if self._access.server is None:
+        if self._access.server is None or self._access.hybrid:
             request = self._operator.apply(text)
         else:
             over_ssh = admission_over_ssh(machine, self._access.server)
@@ -134,6 +158,32 @@ class NodeFactory:
             stdin=request,
             opts=pulumi.ResourceOptions(parent=self._parent, depends_on=[*after, *self._access.ready]),
         )
+
+
+# Of a hybrid node: cluster, region, trust anchor, profile, role and the secret that its certificate is made from.
+Identity = list[str]
+
+
+def _identity(hybrid: HybridNodes | None) -> pulumi.Output[Identity | None]:
+    if hybrid is None:
+        return pulumi.Output.from_input(None)
+    return pulumi.Output.all(
+        hybrid.cluster, hybrid.region, hybrid.anchor, hybrid.profile, hybrid.role, hybrid.seed
+    )
+
+
+def _hybrid_identity(node: NodePlan, identity: Identity) -> HybridIdentity:
+    cluster, region, anchor, profile, role, seed = identity
+    made = node_certificate(seed, node.name, node.generation)
+    return HybridIdentity(
+        cluster=cluster,
+        region=region,
+        anchor=anchor,
+        profile=profile,
+        role=role,
+        certificate=made.certificate,
+        key=made.key,
+    )
 
 
 def _farewell(node: NodePlan) -> str | None:

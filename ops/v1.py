@@ -56,6 +56,14 @@ def leave(request: Json) -> Json:
     }
 
 
+def device_keep(request: Json) -> Json:
+    """Of a machine that is a device and no node: what it was before it was wiped is forgotten."""
+    device = request.get("device") or request
+    for former in _field(device, "replaces", list, [], path="device."):
+        _delete_devices(device, str(former))
+    return {"device": _hostname(device)}
+
+
 def device_delete(request: Json) -> Json:
     """Of a device's description, or of the request that a machine joined with."""
     device = request.get("device") or request
@@ -99,6 +107,7 @@ VERBS: Mapping[str, Callable[[Json], Json]] = {
     "update": join,
     "leave": leave,
     "device-delete": device_delete,
+    "device-keep": device_keep,
     "group-retire": group_retire,
     "group-join": group_join,
     "group-leave": group_leave,

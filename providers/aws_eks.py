@@ -105,7 +105,7 @@ class _Eks:
 
     def _role(self, purpose: str, trust: pulumi.Input[str], policies: tuple[str, ...]) -> iam.Role:
         return iam.Role(
-            f"{self._name}-eks-{purpose}",
+            f"{self._name}-eks-{purpose}-role",
             assume_role_policy=trust,
             managed_policy_arns=[f"{_POLICIES}{policy}" for policy in policies],
             opts=self._options(),

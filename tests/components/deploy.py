@@ -35,6 +35,7 @@ TAILNET_CA = "-----BEGIN CERTIFICATE-----\ntailnet\n-----END CERTIFICATE-----\n"
 CLUSTER_CA = "-----BEGIN CERTIFICATE-----\ncluster\n-----END CERTIFICATE-----\n"
 PUBLIC_IP = "198.51.100.10"
 MANAGED_PUBLIC, MANAGED_PRIVATE = "203.0.113.40", "10.0.3.242"
+MANAGED_URL = "https://0123.gr7.us-east-1.eks.amazonaws.com"
 
 Answers = Mapping[str, Mapping[str, Any]]
 
@@ -75,10 +76,18 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
                 for machine in inputs.get("machines", {})
             }
         },
+        "aws:eks/cluster:Cluster": {
+            "arn": f"arn:aws:eks:us-east-1:123456789012:cluster/{inputs.get('name')}",
+            "endpoint": MANAGED_URL,
+            "certificateAuthority": {"data": base64.b64encode(CLUSTER_CA.encode()).decode()},
+            "vpcConfig": {"clusterSecurityGroupId": "sg-of-the-cluster"},
+        },
+        "aws:rolesanywhere/trustAnchor:TrustAnchor": {"arn": f"arn:aws:rolesanywhere:{name}"},
+        "aws:rolesanywhere/profile:Profile": {"arn": f"arn:aws:rolesanywhere:{name}"},
         "aws:ec2/eip:Eip": {"publicIp": PUBLIC_IP},
         "aws:ec2/instance:Instance": {"publicIp": "198.51.100.12"},
         "aws:ec2/routeTable:RouteTable": {"arn": f"arn:aws:ec2:us-east-1:123456789012:route-table/{name}-id"},
-        "aws:iam/role:Role": {"name": f"{name}-name"},
+        "aws:iam/role:Role": {"name": f"{name}-name", "arn": f"arn:aws:iam::123456789012:role/{name}"},
         "aws:iam/instanceProfile:InstanceProfile": {"name": f"{name}-name"},
     }
     if kind.startswith("gcp:"):

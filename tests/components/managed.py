@@ -12,7 +12,7 @@ TAILNET = {"kind": "tailscale", "name": "example.com", "policy": "own", "version
 GKE = {"kind": "gke", "release_channel": "REGULAR"}
 EKS = {"kind": "eks", "second_zone": "us-east-1b"}
 GCP = {"kind": "gcp", "project": "acme-ml", "region": "us-central1", "zone": "us-central1-a"}
-AWS = {"kind": "aws", "region": "us-east-1", "zone": "us-east-1a"}
+AWS = {"kind": "aws", "region": "us-east-1", "zone": "us-east-1a", "ami": "ami-0123456789abcdef0"}
 
 
 def data(plane: dict[str, Any], provider: dict[str, Any], *edits: tuple[str, Any]) -> dict[str, Any]:
@@ -48,4 +48,4 @@ def gke(*edits: tuple[str, Any]) -> StackConfig:
 
 
 def eks(*edits: tuple[str, Any]) -> StackConfig:
-    return StackConfig.model_validate(data(EKS, AWS, *edits))
+    return StackConfig.model_validate(data(EKS, AWS, ("access.api", "tailnet"), *edits))
