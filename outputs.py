@@ -40,6 +40,7 @@ def stack_outputs(settings: Settings, stack: Stack) -> dict[str, Any]:
         "kubernetes": {
             "version": settings.stack.kubernetes.version,
             "endpoint": settings.stack.kubernetes.endpoint,
+            **({} if plan.control_plane == "kubeadm" else {"control_plane": plan.control_plane}),
         },
         "links": gateway_links(plan),
         # None (and so absent) if a GPU has no price: a sum without it would be too low.
@@ -138,13 +139,30 @@ def _changed_cluster(
         for name, value in wanted.items()
         if running.get(name, value) != value
     ]
+    kind = running.get("control_plane", "kubeadm") if running else plan.control_plane
+    if kind != plan.control_plane:
+        found.append(
+            f"control_plane: the running cluster's is {kind}, the stack file says {plan.control_plane}: another one "
+            "is another cluster"
+        )
     before, after = str(running.get("version", kubernetes.version)), kubernetes.version
-    if before.rsplit(".", 1)[0] != after.rsplit(".", 1)[0]:
+    if _minor(before) != _minor(after) and plan.control_plane != "kubeadm":
+        # The cloud upgrades its control plane, one minor at a time and never back.
+        if _minor(after) != (_minor(before)[0], _minor(before)[1] + 1):
+            found.append(
+                f"version: the running cluster is v{before}, the stack file says {after}: write the next minor"
+            )
+    elif _minor(before) != _minor(after):
         found.append(
             f"version: the running cluster is v{before}, the stack file says {after}: another minor needs "
             "`kubeadm upgrade` on the control plane first, which tailspan does not do yet"
         )
     return found
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
 
 
 def moved_addresses(running: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> list[str]:
