@@ -116,8 +116,14 @@ def _makes(planned: Range, made: Range, sites: dict[str, set[str]]) -> bool:
     """Whether a resource makes a planned range, or is the space around the one that does."""
     owner, source = planned.source.owner, made.source
     if planned.cidr == made.cidr:
-        by_role = (planned.source.field, source.field) in _SAME_ROLE
+        by_role = (planned.source.field, source.field) in _SAME_ROLE or _holds_services(
+            planned.source, source
+        )
         return by_role or _named_after(source, owner)
+    # Beside a cloud that runs the control plane, a region's range is made in parts; they may not overlap each other.
+    inside = source.sense in (Sense.SUBNET, Sense.SPACE) and made.cidr.subnet_of(planned.cidr)
+    if inside and _named_after(source, owner):
+        return True
     around = source.sense is Sense.SPACE and planned.cidr.subnet_of(made.cidr)
     return around and (_named_after(source, owner) or source.site in sites.get(owner, ()))
 
@@ -130,6 +136,11 @@ _SAME_ROLE = {
     ("service_cidr", "servicesIpv4CidrBlock"),
     ("service_cidr", "serviceIpv4Cidr"),
 }
+
+
+def _holds_services(planned: Field, made: Field) -> bool:
+    """GKE keeps the addresses of Services in a secondary range of its nodes' subnetwork."""
+    return planned.field == "service_cidr" and made.owner.endswith("secondary range gke-services")
 
 
 def _named_after(made: Field, owner: str) -> bool:

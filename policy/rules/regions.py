@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from pulumi_policy import PolicyResource
+
 from .gateways import Stack
-from .known import ADDRESS_MAP, CLOUD_REGION
+from .known import ADDRESS_MAP, AWS_EKS, CLOUD_REGION, GCP_CLUSTER
 from .manifests import at, mappings
 
 
@@ -40,6 +42,12 @@ def hub_of(stack: Stack, regions: Sequence[Region]) -> Region | None:
     """The region with the control plane, where the stack says so."""
     names = {resource.name for resource in stack.resources if resource.resource_type == CLOUD_REGION}
     return next((region for region in regions if region.name in names), None)
+
+
+def api_service(resources: Sequence[PolicyResource]) -> str:
+    """Where a stack's API server listens: kubeadm's port, or a cloud's."""
+    managed = any(resource.resource_type in (GCP_CLUSTER, AWS_EKS) for resource in resources)
+    return "tcp:443" if managed else "tcp:6443"
 
 
 def _mapped(name: str, nodes: str, pods: str) -> Region:

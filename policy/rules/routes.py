@@ -14,7 +14,7 @@ from .inputs import unjudged
 from .judging import each_gateway, each_policy
 from .manifests import at, declared, known
 from .policy_text import PolicyText
-from .regions import Region, hub_of, regions_of
+from .regions import Region, api_service, hub_of, regions_of
 from .rule import Report, resource_rule, stack_rule, what
 
 REMOTE_COMMAND = "command:remote:Command"
@@ -22,7 +22,6 @@ COPY_TO_REMOTE = "command:remote:CopyToRemote"
 # Inputs that a machine runs or keeps when it starts, of GCP, AWS, Azure and others.
 _START_TEXTS = ("userData", "userDataBase64", "customData", "metadataStartupScript")
 _STATIC_PODS = "/etc/kubernetes/manifests"
-API_SERVER = "tcp:6443"
 
 _ROUTE_PARSER = "https://github.com/tailscale/tailscale/blob/v1.84.3/net/netutil/routes.go"
 
@@ -151,7 +150,8 @@ def grants_join_regions(args: StackValidationArgs, report: Report) -> None:
                 if one is not other:
                     _report_gap(policy, one, other, report)
             if hub and one is not hub and one.nodes and hub.nodes:
-                _report_closed_api(policy, one.nodes, hub.nodes, one, report)
+                api = api_service(args.resources)
+                _report_closed_api(policy, one.nodes, hub.nodes, api, one, report)
 
 
 def _report_gap(policy: PolicyText, one: Region, other: Region, report: Report) -> None:
@@ -169,12 +169,12 @@ def _report_gap(policy: PolicyText, one: Region, other: Region, report: Report) 
 
 
 def _report_closed_api(
-    policy: PolicyText, nodes: IPv4Network, hub: IPv4Network, region: Region, report: Report
+    policy: PolicyText, nodes: IPv4Network, hub: IPv4Network, api: str, region: Region, report: Report
 ) -> None:
-    if not _granted(policy, nodes, hub, API_SERVER):
+    if not _granted(policy, nodes, hub, api):
         report(
             f"{policy}: nothing lets the nodes of region {region.name} ({nodes}) reach the API server ({hub}). Add to "
-            f'grants: {{"src": ["{nodes}"], "dst": ["{hub}"], "ip": ["{API_SERVER}"]}}.',
+            f'grants: {{"src": ["{nodes}"], "dst": ["{hub}"], "ip": ["{api}"]}}.',
             policy.urn,
         )
 

@@ -12,7 +12,7 @@ from .gateways import Gateway, Stack, stack_of
 from .judging import each_gateway, each_policy
 from .manifests import Object, at, items, known, mappings
 from .policy_text import Grant, PolicyText
-from .regions import Region, hub_of, regions_of
+from .regions import Region, api_service, hub_of, regions_of
 from .rule import Report, Setting, stack_rule
 
 TRUSTED = "node-restriction.kubernetes.io/"
@@ -158,7 +158,7 @@ def hub_opens_listed_ports(args: StackValidationArgs, report: Report) -> None:
     hub = hub_of(stack, regions)
     if hub is None or hub.nodes is None:
         return
-    allowed = {str(service) for service in report.settings["services"]}
+    allowed = {str(service) for service in report.settings["services"]} | {api_service(args.resources)}
     for policy in each_policy(args, report):
         for grant in policy.grants:
             wide = [service for service in _services(grant) if service not in allowed]

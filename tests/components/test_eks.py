@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -193,3 +194,44 @@ def test_the_operators_kubeconfig_holds_no_credential(recording: Recording) -> N
     authority = kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"]
     assert base64.b64decode(authority).decode() == CLUSTER_CA
     assert set(kubeconfig["users"][0]["user"]) == {"exec"}
+
+
+def bash(text: str) -> str:
+    done = subprocess.run(["bash"], input=text, capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", [*HYBRID, *GATEWAYS])
+def test_a_machine_that_leaves_takes_off_what_is_amazons_and_what_is_ours(
+    recording: Recording, name: str
+) -> None:
+    """The role's `leave` calls the one of node.sh, under another name."""
+    script = recording[f"{name}-bootstrap"].secret("stdin")
+    functions = script[: script.index("# A second operator run waits")]
+    said = bash(functions + "\ndeclare -f leave leave_node\n")
+    ours, _, theirs = said.partition("leave_node ()")
+    assert "nodeadm uninstall" in ours
+    assert "rm -rf /etc/iam/pki" in ours
+    assert "tailspan-network" in theirs
+    assert "leave_node" not in theirs
+
+
+STEPS = 'systemctl() { echo "systemctl $*"; [ $1 != is-active ]; }\nsystemd-run() { :; }\n' + "\n".join(
+    f"{step}() {{ echo {step}; }}"
+    for step in ("connector", "agent_manifest", "wait_for_connector", "wait_for_forwarding", "hybrid_node")
+)
+
+
+@pytest.mark.parametrize("name", ["tx-a", "hub-gw-1"])
+def test_the_way_to_the_api_server_comes_before_nodeadm(recording: Recording, name: str) -> None:
+    script = recording[f"{name}-bootstrap"].secret("stdin")
+    functions = script[: script.index("# A second operator run waits")]
+    here = functions.replace("/etc/", "$ROOT/etc/").replace('[ "$(id -u)"', "[ 0")
+    said = bash(
+        f"ROOT=$(mktemp -d)\n{here}\n{STEPS}\nPENDING=$ROOT/pending\nmachine_role\nrm -rf $ROOT\n"
+    ).split("\n")
+    steps = [line for line in said if not line.startswith("systemctl")]
+    expected = ["connector", "agent_manifest", "wait_for_connector"]
+    expected += ["hybrid_node"] if name == "tx-a" else []
+    assert steps == [*expected, "wait_for_connector", "wait_for_forwarding", ""]
+    assert "systemctl restart tailspan-kubelet" in said

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 import yaml
@@ -240,3 +242,33 @@ def test_three_zones_are_one_choice() -> None:
     found = deployed(gke(("regions.0.control_plane.location", "region")))
     assert found["hub-gke"].value("location") == "us-central1"
     assert found["hub-cpu"].value("location") == "us-central1"
+
+
+@pytest.mark.parametrize(("certificate", "left"), [(False, "the-token"), (True, "")])
+def test_the_admission_writes_the_token_unless_the_machine_has_a_certificate(
+    recording: Recording, tmp_path: Path, certificate: bool, left: str
+) -> None:
+    admission = json.loads(recording["tx-a-join"].secret("stdin"))["admission"]
+    script = admission["script"].replace("@BOOTSTRAP_TOKEN@", "the-token")
+    for path in ("/etc/kubernetes", "/var/lib/kubelet"):
+        script = script.replace(f"{path}/", f"{tmp_path}{path}/")
+    for path in ("etc/kubernetes/manifests", "var/lib/kubelet/pki"):
+        (tmp_path / path).mkdir(parents=True)
+    if certificate:
+        (tmp_path / "etc/kubernetes/kubelet.conf").write_text("a kubeconfig")
+        (tmp_path / "var/lib/kubelet/pki/kubelet-client-current.pem").write_text("a certificate")
+    stubs = 'id() { echo 0; }\nsystemctl() { echo "systemctl $*"; }\n'
+    done = subprocess.run(
+        ["bash", "-s", "--", "admit"],
+        input=stubs + script,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    written = tmp_path / "etc/kubernetes/bootstrap-kubelet.conf"
+    assert written.exists() == bool(left)
+    assert done.stdout == ("systemctl restart kubelet\n" if left else "")
+    if left:
+        assert written.stat().st_mode & 0o777 == 0o600
+        assert yaml.safe_load(written.read_text())["users"][0]["user"] == {"token": left}

@@ -12,6 +12,7 @@ from policy.rules.gateways import stack_of
 from policy.rules.texts import workload_documents
 from tests.components.deploy import deployed
 from tests.components.judged import resources_of
+from tests.components.managed import eks, gke
 from tests.components.stacks import elsewhere, private_api, with_west
 from tests.policy.judge import judge
 from tests.stacks import STACK_FILES, stack_data
@@ -25,6 +26,8 @@ STACKS = {
         ("regions.0.gateway_firewall", OPEN), ("regions.1.gateway_firewall", OPEN)
     ),
     "private API": private_api(),
+    "GKE": gke(("regions.1.gateway_firewall", OPEN)),
+    "EKS": eks(("regions.1.gateway_firewall", OPEN)),
 }
 
 

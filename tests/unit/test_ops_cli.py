@@ -30,7 +30,7 @@ def test_secret_is_64_hex_digits_and_new_each_time(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "stdin", "says"),
     [
-        ((), "", "python -m ops v1 <secret|join|update|leave|device-delete|group-retire|"),
+        ((), "", "python -m ops v1 <secret|join|update|leave|device-delete|device-keep|group-retire|"),
         (("v2", "join"), "", "python -m ops v1"),
         (("v1", "dance"), "", "unknown verb 'dance'"),
         (("v1", "join"), "{", "stdin: not JSON"),
