@@ -10,7 +10,7 @@ from agent import wire
 from agent.clock import Clock
 from agent.config import AgentConfig, Ladder
 from agent.core.claims import SETTLE_SECONDS, Claims
-from agent.core.cloud_routes import View
+from agent.core.cloud_routes import view_of
 from agent.core.fitness import Own, Partner
 from agent.core.gateway import Decision, GatewayCore
 from agent.core.layout import Layout
@@ -130,8 +130,7 @@ class GatewayAgent:
                 claims=_shown(decision.claims),
             )
         if self._follower:
-            proven = decision.well and decision.far and not self._drain
-            self._follower.see(View(self._config.index, frozenset(decision.fit), proven))
+            self._follower.see(view_of(decision, self._config.index, drain=self._drain))
 
     def _words(self, boot: str, beat: int) -> wire.Beat:
         decision, up = self._decision, self._tailscale.up
