@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from syrupy.assertion import SnapshotAssertion
 
 from agent.config import CloudRoutes, parse
 from config.schema import StackConfig
@@ -118,6 +119,11 @@ def routed(recording: Recording) -> set[tuple[str, str, str]]:
         for route in recording.of("ec2/route:Route").values()
         if "networkInterfaceId" in route.inputs
     }
+
+
+def test_the_example_has_these_resources(snapshot: SnapshotAssertion) -> None:
+    resources = deployed(example()).resources.values()
+    assert snapshot == sorted(f"{item.type} {item.name} (in {item.parent})" for item in resources)
 
 
 @every_stack
