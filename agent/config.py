@@ -93,6 +93,14 @@ class Ladder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CloudRoutes:
+    """Route tables of Amazon that lead to the gateways: these, or those of the own VPC that have the tag."""
+
+    tables: tuple[str, ...]
+    tag: tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentConfig:
     """Everything an agent knows before it hears anybody."""
 
@@ -112,6 +120,7 @@ class AgentConfig:
     port: int = PORT
     http: str = HTTP
     ladder: Ladder | None = None
+    cloud_routes: CloudRoutes | None = None
     identity: str = ""
     timing: Timing = Timing()
 
@@ -189,8 +198,16 @@ def parse(data: dict[str, Any], key: bytes) -> AgentConfig:
         port=int(data.get("port", PORT)),
         http=data.get("http", HTTP),
         ladder=_ladder(data["ladder"]) if role == "gateway" else None,
+        cloud_routes=_cloud_routes(data.get("cloud_routes")) if role == "gateway" else None,
         timing=Timing(**{name: float(value) for name, value in data.get("timing", {}).items()}),
     )
+
+
+def _cloud_routes(data: dict[str, Any] | None) -> CloudRoutes | None:
+    if data is None or data["kind"] != "aws":
+        return None
+    name, value = data["tag"]
+    return CloudRoutes(tables=tuple(data["tables"]), tag=(str(name), str(value)))
 
 
 def _ladder(data: dict[str, Any]) -> Ladder:

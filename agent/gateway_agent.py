@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from agent import wire
 from agent.clock import Clock
 from agent.config import AgentConfig, Ladder
 from agent.core.claims import SETTLE_SECONDS, Claims
+from agent.core.cloud_routes import view_of
 from agent.core.fitness import Own, Partner
 from agent.core.gateway import Decision, GatewayCore
 from agent.core.layout import Layout
@@ -21,6 +23,9 @@ from agent.log import log
 from agent.prober import Prober
 from agent.status import Metrics
 from agent.tailscale import Tailscale
+
+if TYPE_CHECKING:
+    from agent.aws.follower import RouteFollower
 
 # How often the kernel's rules, addresses and routes of the probes are checked, seconds.
 VERIFY_SECONDS = 5.0
@@ -56,6 +61,13 @@ class GatewayAgent:
         self._prober = Prober(config, ladder, self._clock.now)
         self._heartbeats = Heartbeats(config, self._clock, self._populate)
         self._tasks = self._tailscale.run()
+        self._follower: RouteFollower | None = None
+        if config.cloud_routes:
+            # Only here: XML and TLS are much to load for a gateway that has no such routes.
+            from agent.aws.follower import follower_of
+
+            self._follower = follower_of(config, config.cloud_routes, self._clock.now)
+            self._tasks.append(asyncio.create_task(self._follower.run()))
         log("started", role="gateway", name=config.name, region=config.region, number=config.index)
 
     def tick(self) -> None:
@@ -117,6 +129,8 @@ class GatewayAgent:
                 reasons=dict(decision.reasons),
                 claims=_shown(decision.claims),
             )
+        if self._follower:
+            self._follower.see(view_of(decision, self._config.index, drain=self._drain))
 
     def _words(self, boot: str, beat: int) -> wire.Beat:
         decision, up = self._decision, self._tailscale.up
@@ -243,6 +257,9 @@ class GatewayAgent:
         found = {
             f'gateway_fit{{gateway="{name}"}}': float(number in fit) for name, number in self._numbers.items()
         }
+        if self._follower:
+            found["cloud_routes_moved_total"] = self._follower.moved
+            found["cloud_routes_failures_total"] = self._follower.failures
         return found | {
             "tailscaled_up": float(self._tailscale.up),
             "well": float(decision.well if decision else 0),

@@ -72,7 +72,7 @@ def region_config(region: RegionPlan, plan: NetworkPlan) -> dict[str, Any]:
         "pod_cidr": str(region.pod_cidr),
         "length": gateways[0].pod_cidr.prefixlen,
     }
-    return {
+    return _cloud_routes(region) | {
         "region": region.name,
         "key_file": KEY,
         "reach": region.reach,
@@ -83,6 +83,14 @@ def region_config(region: RegionPlan, plan: NetworkPlan) -> dict[str, Any]:
         "advmss": plan.mss,
         "ladder": _ladder(region) | {"socket": SOCKET},
     }
+
+
+def _cloud_routes(region: RegionPlan) -> dict[str, Any]:
+    """Nothing but where a cloud's routes have to be moved by hand: no other region's file changes for it."""
+    routes = region.cloud_routes
+    if routes is None:
+        return {}
+    return {"cloud_routes": {"kind": routes.kind, "tables": list(routes.tables), "tag": list(routes.tag)}}
 
 
 def _ladder(region: RegionPlan) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from config.cluster import Model
+from config.values import Network
 
 Lan = Literal["l2", "routed"]
 
@@ -67,6 +68,28 @@ class GcpProvider(_Place):
     lan: Literal["routed"] = Field(default="routed", examples=["routed"], description=_LAN)
 
 
+class AwsVpc(Model):
+    """A VPC that somebody else made, and in it a public subnet whose range is the region's node_cidr."""
+
+    id: str = Field(
+        pattern=r"^vpc-[0-9a-f]{8,17}$", examples=["vpc-0a1b2c3d4e5f60718"], description="The VPC's id."
+    )
+    cidr: Network = Field(
+        examples=["10.20.0.0/16"],
+        description="The VPC's range; no other region and no pod may have one in it.",
+    )
+    subnet: str = Field(
+        pattern=r"^subnet-[0-9a-f]{8,17}$",
+        examples=["subnet-0a1b2c3d4e5f60718"],
+        description="A subnet in `zone` with a route to an internet gateway.",
+    )
+    route_tables: tuple[Annotated[str, Field(pattern=r"^rtb-[0-9a-f]{8,17}$")], ...] = Field(
+        min_length=1,
+        examples=[["rtb-0a1b2c3d4e5f60718"]],
+        description="Every table that shall lead to other regions, that of the subnet among them.",
+    )
+
+
 class AwsProvider(_Place):
     """A VPC with one subnet, and instances in it, at Amazon Web Services."""
 
@@ -82,6 +105,22 @@ class AwsProvider(_Place):
         pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$",
         examples=["us-east-1a"],
         description="The availability zone of its subnet.",
+    )
+    ami: str = Field(
+        pattern=r"^ami-[0-9a-f]{8,17}$",
+        examples=["ami-0a1b2c3d4e5f60718"],
+        description="Image of new machines, Debian or Ubuntu of the processor of their types; none that runs changes.",
+    )
+    disk_gib: int = Field(
+        default=100, ge=20, le=16384, examples=[100], description="Size of each machine's disk, in GiB."
+    )
+    vpc: AwsVpc | None = Field(
+        default=None,
+        examples=[
+            "{id: vpc-0a1b2c3d4e5f60718, cidr: 10.20.0.0/16, subnet: subnet-0a1b2c3d4e5f60718, "
+            "route_tables: [rtb-0a1b2c3d4e5f60718]}"
+        ],
+        description="A VPC that is there already; without it one is made whose range is node_cidr.",
     )
     # Within a subnet an instance may be the next hop of another one, if neither checks source and destination.
     lan: Literal["l2"] = Field(default="l2", examples=["l2"], description=_LAN)

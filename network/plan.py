@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, Mode, RegionConfig, StackConfig
+from network.cloud_routes import CloudRoutes, cloud_routes
 from network.mtu import stack_mtu, tcp_mss, wan_mtu
 from network.nodes import NodeDraft, Role, draft_nodes
 from network.prefixes import ladder
@@ -80,6 +81,7 @@ class RegionPlan:
     # US dollars for all GPUs of the region; None if nobody knows the price of one (network/prices.py).
     usd_per_hour: float | None
     no_inbound: str | None
+    cloud_routes: CloudRoutes | None = None
 
     @property
     def control_plane(self) -> tuple[NodePlan, ...]:
@@ -210,6 +212,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         gateway_firewall=region.gateway_firewall,
         usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
         no_inbound=region.no_inbound,
+        cloud_routes=cloud_routes(region, sum(1 for node in nodes if node.role == "gateway")),
     )
 
 

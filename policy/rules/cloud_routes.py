@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, collapse_addresses
 from pulumi_policy import PolicyResource, Severity, StackValidationArgs
 
 from .inputs import known, rows
-from .known import ADDRESS_MAP, AWS_ROUTE, AWS_ROUTE_TABLE, GCP_ROUTE
+from .known import ADDRESS_MAP, AWS_ROUTE, AWS_ROUTE_TABLE, GCP_ROUTE, REGION_TYPES
 from .ranges import RANGE_TYPES, Sense, fields, map_fields, site
 from .rule import Report, stack_rule, what
 
@@ -31,14 +31,18 @@ class _Table:
 def routes_reach_every_region(args: StackValidationArgs, report: Report) -> None:
     """
     Judged are networks in which a region of the address map is made. A table that has a route to some other region has
-    one to all of them; and where a stack makes the tables of a VPC, at least one of them does.
+    one to all of them; and where a stack makes the tables of a VPC, at least one of them does. A region whose machines
+    are all devices of the tailnet has nobody that a route could lead to.
     """
     planned = _planned(args.resources)
     if not planned:
         return
     homes = _homes(args.resources, planned)
+    alone = _without_gateways(args.resources)
     tables = _tables(args.resources, report)
     for place, region in sorted(homes.items()):
+        if region in alone:
+            continue
         remote = {cidr: owner for owner, cidrs in planned.items() if owner != region for cidr in cidrs}
         mine = [table for table in tables if table.site == place]
         partly = [table for table in mine if any(table.knows(cidr) for cidr in remote)]
@@ -61,6 +65,14 @@ def _planned(resources: Sequence[PolicyResource]) -> dict[str, list[IPv4Network]
                 if each.field != "service_cidr":
                     found[each.owner].append(IPv4Network(each.text, strict=False))
     return found
+
+
+def _without_gateways(resources: Sequence[PolicyResource]) -> set[str]:
+    return {
+        f"region {known(resource.props, 'name')}"
+        for resource in resources
+        if resource.resource_type in REGION_TYPES and known(resource.props, "mode") == "per-node"
+    }
 
 
 def _homes(resources: Sequence[PolicyResource], planned: dict[str, list[IPv4Network]]) -> dict[str, str]:

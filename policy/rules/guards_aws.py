@@ -15,7 +15,15 @@ from pulumi_policy import PolicyResource
 
 from .guards import ANYWHERE, Guard, Traffic, Unjudged, Verdict, everywhere, is_protocol, within
 from .inputs import Props, rows, texts, written
-from .known import AWS_EGRESS, AWS_GROUP, AWS_GROUP_RULE, AWS_INGRESS, AWS_INSTANCE, AWS_PREFIX_LIST
+from .known import (
+    AWS_EGRESS,
+    AWS_GROUP,
+    AWS_GROUP_RULE,
+    AWS_INGRESS,
+    AWS_INSTANCE,
+    AWS_INTERFACE,
+    AWS_PREFIX_LIST,
+)
 from .machines import says_gateway, uses_tailscale, words_of
 
 _SEPARATE = {AWS_INGRESS: "in", AWS_EGRESS: "out", AWS_GROUP_RULE: ""}
@@ -72,7 +80,10 @@ def aws_guards(resources: Sequence[PolicyResource], machines: Sequence[PolicyRes
 
 def _groups_of(machine: PolicyResource) -> list[PolicyResource]:
     """By the engine's dependencies: the id of a group is not known before it exists."""
-    found = machine.property_dependencies.get("vpcSecurityGroupIds", [])
+    found = list(machine.property_dependencies.get("vpcSecurityGroupIds", []))
+    for owner in machine.property_dependencies.get("primaryNetworkInterface", []):
+        if owner.resource_type == AWS_INTERFACE:
+            found += owner.property_dependencies.get("securityGroups", [])
     return [group for group in found if group.resource_type == AWS_GROUP]
 
 

@@ -116,7 +116,7 @@ READ: dict[str, tuple[str, ...]] = {
         "userDataBase64",
         "vpcSecurityGroupIds",
     ),
-    AWS_INTERFACE: ("sourceDestCheck",),
+    AWS_INTERFACE: ("securityGroups", "sourceDestCheck"),
     AWS_EIP: ("instance", "networkInterface"),
     AWS_EIP_ASSOCIATION: ("instanceId", "networkInterfaceId"),
     AWS_EKS: ("kubernetesNetworkConfig", "name", "remoteNetworkConfig", "vpcConfig"),

@@ -23,7 +23,12 @@ def marked(value: Any, *, secret: bool = False) -> Any:
 
 
 def resources_of(recording: Recording) -> list[PolicyResource]:
-    return [_resource(recording, item) for item in recording.resources.values()]
+    found = {item.name: _resource(recording, item) for item in recording.resources.values()}
+    for item in recording.resources.values():
+        for key, owners in getattr(item.request, "propertyDependencies", {}).items():
+            names = [urn.rsplit("::", 1)[-1] for urn in owners.urns]
+            found[item.name].property_dependencies[key] = [found[name] for name in names if name in found]
+    return list(found.values())
 
 
 def _resource(recording: Recording, item: Resource) -> PolicyResource:

@@ -148,8 +148,9 @@ def association_of(machine: PolicyResource) -> PolicyResource:
     return resource(AWS_EIP_ASSOCIATION, f"{machine.name}-association", props, instanceId=[machine])
 
 
-def interface(**props: Any) -> PolicyResource:
-    return resource(AWS_INTERFACE, "eth0", {"subnetId": UNKNOWN, **props}, subnetId=[SUBNET])
+def interface(*groups: PolicyResource, **props: Any) -> PolicyResource:
+    inputs = {"subnetId": UNKNOWN, "securityGroups": [UNKNOWN for _ in groups], **props}
+    return resource(AWS_INTERFACE, "eth0", inputs, subnetId=[SUBNET], securityGroups=list(groups))
 
 
 def on_interface(made: PolicyResource) -> PolicyResource:

@@ -151,6 +151,7 @@ CASES = {
             case(resource(GCP_INSTANCE, "r", {"metadataStartupScript": SCRIPT, "tags": ["edge"]})),
             case(aws_vm("router-1", EDGE), EDGE),
             case(aws_vm("router-1", CLOSED, EDGE), CLOSED, EDGE),
+            case(on_interface(interface(EDGE)), EDGE),
             case(aws_vm("router-1", CLOSED), CLOSED, ingress(CLOSED, cidrIpv4="0.0.0.0/0")),
             case(
                 aws_vm("router-1", CLOSED), CLOSED, old_rule(CLOSED, "ingress", fromPort=41000, toPort=42000)
@@ -183,6 +184,7 @@ CASES = {
             ),
             case(gcp_vm(), gcp_firewall(targetTags=UNKNOWN), said="input targetTags is not known"),
             case(aws_vm("router-1", CLOSED), CLOSED, said="rule with protocol udp, ports 41641 to 41641"),
+            case(on_interface(interface(CLOSED)), CLOSED, said="gateway router-1: UDP 41641 is not open"),
             case(
                 aws_vm("router-1", CLOSED, userData=None, userDataBase64=ENCODED),
                 CLOSED,
@@ -334,6 +336,8 @@ CASES = {
             case(MAP, NETWORK, SUBNETWORK, gcp_route("10.1.0.0/24"), gcp_route("10.129.0.0/16")),
             # No routes at all: its nodes have a way of their own.
             case(MAP, NETWORK, SUBNETWORK),
+            # All its machines are devices of the tailnet.
+            case(MAP, VPC, SUBNET, TABLE, resource(REGION_TYPES[0], "hub", HUB | {"mode": "per-node"})),
             # No region of the map is made in this network.
             case(VPC, SUBNET, TABLE),
             case(MAP, NETWORK, SUBNETWORK, VPC, TABLE, gcp_route("10.0.0.0/8")),
@@ -341,6 +345,14 @@ CASES = {
         refuses=[
             case(
                 MAP, VPC, SUBNET, TABLE, said="route table public: has no route to 10.1.0.0/24 of region gpu"
+            ),
+            case(
+                MAP,
+                VPC,
+                SUBNET,
+                TABLE,
+                resource(REGION_TYPES[0], "hub", HUB | {"mode": "gateway"}),
+                said="route table public: has no route to 10.1.0.0/24 of region gpu",
             ),
             case(
                 MAP,

@@ -1,0 +1,117 @@
+"""Keeps the VPC's routes to other regions on a gateway that carries traffic.
+
+It is a help for machines that are not nodes, which have no other way, and fails static: as long as this gateway does
+not forward itself, and whenever Amazon does not answer as expected, the routes stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Sequence
+
+from agent.aws.ec2 import Ec2, Ec2Error
+from agent.aws.imds import Imds
+from agent.config import AgentConfig, CloudRoutes
+from agent.core.cloud_routes import Route, RouteWatch, View
+from agent.log import log
+
+LOOP_SECONDS = 0.2
+# Pauses after failures, seconds; without the right to it there is nothing to hope for soon.
+SHORTEST_BACKOFF, LONGEST_BACKOFF, DENIED_BACKOFF = 1.0, 60.0, 300.0
+
+
+class RouteFollower:
+    """`see` is to be called with every decision; everything else happens in a task and its thread."""
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        watch: RouteWatch,
+        tables: Sequence[str],
+        tag: tuple[str, str],
+        now: Callable[[], float],
+        imds: Imds | None = None,
+        ec2: Ec2 | None = None,
+    ) -> None:
+        self._addresses, self._watch = addresses, watch
+        self._tables, self._tag = tables, tag
+        self._now = now
+        self._imds = imds or Imds()
+        self._ec2 = ec2 or Ec2(self._imds)
+        self._ended = threading.Event()
+        self._quiet_until = float("-inf")
+        self._failed_in_a_row = 0
+        self.moved = self.failures = 0
+
+    def see(self, view: View) -> None:
+        self._watch.see(view, self._now())
+
+    async def run(self) -> None:
+        try:
+            while True:
+                if self._now() >= self._quiet_until and self._watch.due(self._now()):
+                    await asyncio.to_thread(self.look)
+                await asyncio.sleep(LOOP_SECONDS)
+        finally:
+            self._ended.set()
+
+    def look(self) -> None:
+        """Look at the tables and take what leads to nobody. Never raises, or the task would end unnoticed."""
+        self._watch.looked(self._now())
+        try:
+            self._take()
+        except Exception as error:
+            self._pause(error)
+        else:
+            self._failed_in_a_row = 0
+
+    def _take(self) -> None:
+        place = self._imds.place()
+        routes = self._ec2.routes(place.vpc, self._tables, self._tag)
+        known = self._ec2.interfaces(place.vpc, self._addresses)
+        numbers = {known[address]: n for n, address in enumerate(self._addresses) if address in known}
+        mine = self._watch.view.me if self._watch.view else -1
+        if numbers.get(place.interface) != mine:
+            raise Ec2Error(
+                "denied", f"interface {place.interface} is not that of gateway {mine} ({sorted(numbers)} are)"
+            )
+        wanted = self._watch.to_take(routes, numbers, self._now())
+        for route in wanted:
+            view = self._watch.view
+            if self._ended.is_set() or view is None or not view.responsible:
+                return  # since then it is somebody else's business
+            self._replace(route, place.interface)
+
+    def _replace(self, route: Route, interface: str) -> None:
+        try:
+            self._ec2.replace(route, interface)
+        except Ec2Error as error:
+            if error.kind != "gone":
+                raise
+            # The stack took the route away in this moment.
+            log("route is gone", table=route.table, destination=route.destination)
+            return
+        self.moved += 1
+        self._watch.took(route, self._now())
+        log("route taken", table=route.table, destination=route.destination, led_to=route.interface)
+
+    def _pause(self, error: Exception) -> None:
+        self.failures += 1
+        self._failed_in_a_row += 1
+        self._watch.failed()
+        pause = min(LONGEST_BACKOFF, SHORTEST_BACKOFF * 2.0 ** (self._failed_in_a_row - 1))
+        if isinstance(error, Ec2Error) and error.kind == "denied":
+            pause = DENIED_BACKOFF
+        # Not all gateways of all regions at the same moment.
+        pause *= random.uniform(0.75, 1.25)
+        self._quiet_until = self._now() + pause
+        log("routes not looked after", error=f"{type(error).__name__}: {error}", pause=round(pause, 1))
+
+
+def follower_of(config: AgentConfig, routes: CloudRoutes, now: Callable[[], float]) -> RouteFollower:
+    """The one of a gateway."""
+    addresses = [str(gateway.address) for gateway in config.gateways]
+    watch = RouteWatch(len(addresses), config.supernets)
+    return RouteFollower(addresses, watch, routes.tables, routes.tag, now)
