@@ -158,8 +158,8 @@ kubelet_service() {
 has_certificate() { [ -s /var/lib/kubelet/pki/kubelet-client-current.pem ] && [ -s /etc/kubernetes/kubelet.conf ]; }
 
 # Until it has a certificate the kubelet is refused whatever it asks, and asks ever more rarely: client-go's reflectors
-# wait up to a minute. Started anew it asks at once; its pods live on. Not before the node has its capacity: a kubelet
-# that starts with a node of none refuses its own static pods, for good.
+# wait up to a minute. Started anew it asks at once; its pods live on. Not while its Node has no capacity: a kubelet that
+# starts with such a one refuses its own static pods, for good. The operator declares it with one (ops/node.py).
 restart_when_admitted() {
   has_certificate && return 0
   systemctl stop $ADMISSION 2>/dev/null || true
