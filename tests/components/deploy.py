@@ -124,7 +124,8 @@ class _Monitor:
             self._record(request, state, custom=request.custom)
         known = request.custom and not self._preview
         if known:
-            state = computed(request.type, request.name, state) | state
+            self._recording.computed[request.name] = computed(request.type, request.name, state)
+            state = self._recording.computed[request.name] | state
         for name in set(request.additionalSecretOutputs) & set(state):
             state[name] = {MARK: SECRET_MARK, "value": state[name]}
         return resource_pb2.RegisterResourceResponse(
