@@ -18,7 +18,7 @@ from agent.kernel.netlink import Netlink
 from agent.kernel.probing import ProbePaths
 from agent.kernel.routes import NodeRoutes
 from agent.node_agent import NodeAgent
-from agent.status import serve
+from agent.status import serve, serve_health
 
 DRAIN_WITHIN = 25.0
 
@@ -60,7 +60,9 @@ async def run(config: AgentConfig) -> None:
     with contextlib.suppress(PermissionError):
         # Late beats look like lost ones; the agent needs little time, but then at once.
         os.setpriority(os.PRIO_PROCESS, 0, -10)
-    server = await serve(agent, config.http)
+    servers = [await serve(agent, config.http)]
+    if config.health:
+        servers.append(await serve_health(agent, config.health))
     beating = asyncio.create_task(_beat(agent, config.timing.beat))
     try:
         await asyncio.wait(
@@ -71,7 +73,8 @@ async def run(config: AgentConfig) -> None:
         await agent.stop()
     finally:
         beating.cancel()
-        server.close()
+        for server in servers:
+            server.close()
 
 
 async def _beat(agent: GatewayAgent | NodeAgent, seconds: float) -> None:

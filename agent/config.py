@@ -119,6 +119,8 @@ class AgentConfig:
     tunnel: str = "tailspan0"
     port: int = PORT
     http: str = HTTP
+    # Where a gateway answers, to anybody who is let through, whether it carries traffic; nowhere in most places.
+    health: str | None = None
     ladder: Ladder | None = None
     cloud_routes: CloudRoutes | None = None
     identity: str = ""
@@ -197,6 +199,7 @@ def parse(data: dict[str, Any], key: bytes) -> AgentConfig:
         tunnel=data.get("tunnel", "tailspan0"),
         port=int(data.get("port", PORT)),
         http=data.get("http", HTTP),
+        health=data.get("health") if role == "gateway" else None,
         ladder=_ladder(data["ladder"]) if role == "gateway" else None,
         cloud_routes=_cloud_routes(data.get("cloud_routes")) if role == "gateway" else None,
         timing=Timing(**{name: float(value) for name, value in data.get("timing", {}).items()}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 _REASONS = {
@@ -30,8 +30,33 @@ class Agent(Protocol):
     def drained(self) -> tuple[bool, str]: ...
 
 
+Reply = tuple[int, str]
+
+
 async def serve(agent: Agent, listen: str) -> asyncio.Server:
     """Answer on `listen` (address:port) until the server is closed."""
+
+    async def reply(line: bytes) -> Reply:
+        return await _waited(agent, line) or answer(agent, line)
+
+    return await _serve(reply, listen)
+
+
+async def serve_health(agent: Agent, listen: str) -> asyncio.Server:
+    """
+    Answer a load balancer: GET /readyz, and nothing else. Apart from the above, because this is heard outside the
+    machine, and nobody there may ask for a drain.
+    """
+
+    async def reply(line: bytes) -> Reply:
+        return (
+            answer(agent, line) if line.split()[:2] == [b"GET", b"/readyz"] else (404, "only GET /readyz\n")
+        )
+
+    return await _serve(reply, listen)
+
+
+async def _serve(reply: Callable[[bytes], Awaitable[Reply]], listen: str) -> asyncio.Server:
     host, _, port = listen.rpartition(":")
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,7 +64,7 @@ async def serve(agent: Agent, listen: str) -> asyncio.Server:
             line = await asyncio.wait_for(reader.readline(), _READ_SECONDS)
             while await asyncio.wait_for(reader.readline(), _READ_SECONDS) not in (b"\r\n", b"\n", b""):
                 pass
-            status, text = await _waited(agent, line) or answer(agent, line)
+            status, text = await reply(line)
             head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain; version=0.0.4\r\n"
             writer.write(
                 f"{head}Content-Length: {len(text.encode())}\r\nConnection: close\r\n\r\n{text}".encode()
@@ -53,7 +78,7 @@ async def serve(agent: Agent, listen: str) -> asyncio.Server:
     return await asyncio.start_server(client, host, int(port))
 
 
-async def _waited(agent: Agent, line: bytes) -> tuple[int, str] | None:
+async def _waited(agent: Agent, line: bytes) -> Reply | None:
     """
     What takes its time: a drain, answered when it is done. By GET, because it is a pod's `preStop` and the kubelet can
     ask no other way without a shell; nobody but this machine is listened to.
@@ -63,7 +88,7 @@ async def _waited(agent: Agent, line: bytes) -> tuple[int, str] | None:
     return 200, await agent.hand_over() + "\n"
 
 
-def answer(agent: Agent, line: bytes) -> tuple[int, str]:
+def answer(agent: Agent, line: bytes) -> Reply:
     """Status and text for a request line."""
     words = line.decode("latin-1").split()
     if len(words) < 2:

@@ -16,6 +16,7 @@ from agent.config import ADDRESS_VARIABLE, IDENTITY_VARIABLE, NAME_VARIABLE
 from bootstrap.gateway import AGENT_HTTP_PORT, SOCKET, pod_settings
 from bootstrap.images import Images
 from network.plan import NetworkPlan, NodePlan, RegionPlan
+from network.ports import HEALTH_PORT
 from network.prefixes import LONGEST_POD_PREFIX, LONGEST_PREFIX, probe_address
 
 # Where the files are in the pod; on machines that we bootstrap they are under the same paths outside it.
@@ -67,6 +68,9 @@ def agent_config(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> dict[
 def region_config(region: RegionPlan, plan: NetworkPlan) -> dict[str, Any]:
     """config.json (agent/config.py says what each key means), the same for all machines of a region."""
     gateways = region.gateways
+    # On every address: what a load balancer asks is addressed to the balancer's own, which the machine takes for its.
+    # The packet filter lets nobody else in (bootstrap/hostnetwork.py).
+    health = {"health": f"0.0.0.0:{HEALTH_PORT}"} if region.health_sources else {}
     node_pods = {
         "node_cidr": str(region.node_cidr),
         "pod_cidr": str(region.pod_cidr),
@@ -82,6 +86,7 @@ def region_config(region: RegionPlan, plan: NetworkPlan) -> dict[str, Any]:
         "mtu": plan.mtu,
         "advmss": plan.mss,
         "ladder": _ladder(region) | {"socket": SOCKET},
+        **health,
     }
 
 

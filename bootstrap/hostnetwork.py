@@ -8,9 +8,12 @@ from bootstrap import fence
 from bootstrap.fence import POD_DEVICES, elements
 from bootstrap.gateway import TAILSCALE_PORT
 from network.plan import NetworkPlan, NodePlan, RegionPlan
+from network.ports import HEALTH_PORT
 
 VXLAN_ID = 41641
 VXLAN_PORT = 4789
+# Where clouds answer a machine's questions about itself; on Google Cloud its resolver has the address too.
+METADATA = "169.254.169.254"
 
 
 def network_env(node: NodePlan, region: RegionPlan, plan: NetworkPlan, endpoint: str) -> str:
@@ -55,9 +58,11 @@ def quoted(value: str) -> str:
 
 def nftables(node: NodePlan, region: RegionPlan, plan: NetworkPlan) -> str:
     """The table `inet tailspan`, replaced as a whole whenever it is loaded."""
-    chains = [_masquerade(node, plan)]
+    chains = [_masquerade(node, plan), _METADATA_CHAIN]
     if node.role == "gateway":
         chains.append(_transit(node, region, plan))
+        if region.health_sources:
+            chains.append(_health(region))
     if node.device:
         chains += [_clamp(plan), _source(node, plan), _endpoints(node)]
     if region.mode == "per-node":
@@ -73,6 +78,29 @@ def _masquerade(node: NodePlan, plan: NetworkPlan) -> str:
   chain internet {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr {node.pod_cidr} ip daddr != {inside} masquerade
+  }}
+"""
+
+
+# Whoever may ask gets the machine's user data and, if it has a role in its cloud, credentials. The machine itself asks
+# by output, so its own agents go on.
+_METADATA_CHAIN = f"""\
+  # The metadata service is for the machine and not for its pods, except for names.
+  chain metadata {{
+    type filter hook forward priority filter; policy accept;
+    ip daddr {METADATA} udp dport 53 accept
+    ip daddr {METADATA} tcp dport 53 accept
+    ip daddr {METADATA} drop
+  }}
+"""
+
+
+def _health(region: RegionPlan) -> str:
+    return f"""\
+  # Only the load balancer's probes learn whether this gateway carries traffic.
+  chain health {{
+    type filter hook input priority filter; policy accept;
+    iifname != "lo" tcp dport {HEALTH_PORT} ip saddr != {elements(*region.health_sources)} drop
   }}
 """
 

@@ -24,6 +24,7 @@ def sites_of(config: StackConfig, plan: NetworkPlan, opts: pulumi.ResourceOption
             network=plan,
             ssh=config.access.ssh,
             host_key_seed=seed,
+            public_api=config.access.api == "public",
         )
         for region in config.regions
     ]

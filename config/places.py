@@ -6,6 +6,7 @@ A provider says what its network is like as far as every user of it gets the sam
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -23,6 +24,11 @@ class _Place(Model):
     creates: ClassVar[bool] = True
     lan_device: ClassVar[str] = "eth0"
     lan_mtu: ClassVar[int] = 1500
+
+    @property
+    def health_sources(self) -> tuple[IPv4Network, ...]:
+        """Who asks the gateways from outside the cluster whether they carry traffic; nobody in most places."""
+        return ()
 
 
 class LabProvider(_Place):
@@ -66,6 +72,33 @@ class GcpProvider(_Place):
     )
     # Every machine is a /32 there and the VPC routes by destination: a next hop of the kernel's does nothing.
     lan: Literal["routed"] = Field(default="routed", examples=["routed"], description=_LAN)
+    image: str = Field(
+        default="projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64",
+        pattern=r"^projects/[a-z0-9.:-]+/global/images/(family/)?[a-z0-9-]+$",
+        examples=["projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64"],
+        description="Image or image family, with cloud-init in it. Machines that exist keep theirs.",
+    )
+    disk_gb: int = Field(
+        default=100, ge=20, le=65536, examples=[200], description="Size of each machine's boot disk, in GB."
+    )
+    disk_type: str = Field(
+        default="pd-balanced",
+        pattern=r"^[a-z0-9-]+$",
+        examples=["hyperdisk-balanced"],
+        description="Type of the boot disks; some families of machines take only hyperdisk-balanced.",
+    )
+    routes: Literal["load-balancer", "instance"] = Field(
+        default="load-balancer",
+        examples=["instance"],
+        description="How the VPC sends what is for other regions: to every healthy gateway, or to the first one.",
+    )
+
+    @property
+    def health_sources(self) -> tuple[IPv4Network, ...]:
+        """The probes of passthrough load balancers (https://cloud.google.com/load-balancing/docs/health-checks)."""
+        if self.routes == "instance":
+            return ()
+        return (IPv4Network("35.191.0.0/16"), IPv4Network("130.211.0.0/22"))
 
 
 class AwsVpc(Model):

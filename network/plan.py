@@ -82,6 +82,8 @@ class RegionPlan:
     usd_per_hour: float | None
     no_inbound: str | None
     cloud_routes: CloudRoutes | None = None
+    # Who asks gateways from outside the cluster whether they carry traffic: the place's load balancer.
+    health_sources: tuple[IPv4Network, ...] = ()
 
     @property
     def control_plane(self) -> tuple[NodePlan, ...]:
@@ -213,6 +215,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
         no_inbound=region.no_inbound,
         cloud_routes=cloud_routes(region, sum(1 for node in nodes if node.role == "gateway")),
+        health_sources=region.provider.health_sources if region.mode == "gateway" else (),
     )
 
 

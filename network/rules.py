@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from config.schema import CloudRegionConfig, RegionConfig, StackConfig
 from network.aws_rules import aws_problems
+from network.gcp_rules import gcp_problems
 from network.machine_rules import address_problems, machine_problems
 from network.modes import is_device, mode_problems
 from network.mtu import mtu_problems
@@ -48,6 +49,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *range_problems(config),
         *address_problems(config, drafts),
         *machine_problems(config),
+        *gcp_problems(config, drafts),
         *reach_problems(config),
         *mtu_problems(config),
         *_gateways(config, drafts),

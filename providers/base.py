@@ -58,6 +58,8 @@ class Site:
     ssh: SshConfig
     # The secret that the host keys of machines are made from (providers/host_keys.py).
     host_key_seed: pulumi.Output[str]
+    # Whether the API server is to be reached from outside the tailnet (access.api).
+    public_api: bool = True
 
     @property
     def remote(self) -> tuple[IPv4Network, ...]:

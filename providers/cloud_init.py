@@ -6,17 +6,20 @@ which pods could ask, holds no token; what it does hold, the host key, pods cann
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
 from providers.host_keys import HostKey
 
 
-def user_data(user: str, authorized_keys: Sequence[str], key: HostKey) -> str:
+def user_data(
+    user: str, authorized_keys: Sequence[str], key: HostKey, files: Mapping[str, str] | None = None
+) -> str:
     """
     A #cloud-config document (https://cloudinit.readthedocs.io, modules ssh and users_groups): a secret, for the host
-    key in it. Passwords are off, and no other host key exists beside the one that the operator compares.
+    key in it. Passwords are off, and no other host key exists beside the one that the operator compares. `files`, by
+    path, are what the place's own software on the machine must be told before it starts.
     """
     keys = sorted(authorized_keys)
     if user == "root":
@@ -32,9 +35,14 @@ def user_data(user: str, authorized_keys: Sequence[str], key: HostKey) -> str:
         login = {"disable_root": True, "users": [who]}
     document = {
         **login,
+        **({"write_files": _files(files)} if files else {}),
         "ssh_pwauth": False,
         "ssh_deletekeys": True,
         "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": key.private, "ed25519_public": key.public},
     }
     return "#cloud-config\n" + yaml.safe_dump(document, sort_keys=True)
+
+
+def _files(files: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"path": path, "content": content, "permissions": "0644"} for path, content in files.items()]

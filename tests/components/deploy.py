@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -73,7 +74,18 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "aws:iam/role:Role": {"name": f"{name}-name"},
         "aws:iam/instanceProfile:InstanceProfile": {"name": f"{name}-name"},
     }
+    if kind.startswith("gcp:"):
+        return gcp_computed(kind, name)
     return outputs.get(kind, {})
+
+
+def gcp_computed(kind: str, name: str) -> dict[str, Any]:
+    """A public address from the range of documentation (RFC 5737), by name; a URL and a name for everything."""
+    url = f"https://www.googleapis.com/compute/v1/{name}"
+    address = (
+        {"address": f"192.0.2.{zlib.crc32(name.encode()) % 254 + 1}"} if kind.endswith(":Address") else {}
+    )
+    return {"selfLink": url, "name": f"{name}-1234567"} | address
 
 
 class _Engine:
@@ -117,7 +129,8 @@ class _Monitor:
             self._record(request, state, custom=request.custom)
         known = request.custom and not self._preview
         if known:
-            state |= computed(request.type, request.name, state)
+            self._recording.computed[request.name] = computed(request.type, request.name, state)
+            state = self._recording.computed[request.name] | state
         for name in set(request.additionalSecretOutputs) & set(state):
             state[name] = {MARK: SECRET_MARK, "value": state[name]}
         return resource_pb2.RegisterResourceResponse(
