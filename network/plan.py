@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from config.gpu import GpuSoftware, gpu_software
 from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, Mode, RegionConfig, StackConfig
 from network.mtu import stack_mtu, tcp_mss, wan_mtu
 from network.nodes import NodeDraft, Role, draft_nodes
@@ -80,6 +81,8 @@ class RegionPlan:
     # US dollars for all GPUs of the region; None if nobody knows the price of one (network/prices.py).
     usd_per_hour: float | None
     no_inbound: str | None
+    gpu_software: GpuSoftware = "none"
+    gpu_taint: bool = False
 
     @property
     def control_plane(self) -> tuple[NodePlan, ...]:
@@ -210,6 +213,8 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         gateway_firewall=region.gateway_firewall,
         usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
         no_inbound=region.no_inbound,
+        gpu_software=gpu_software(region.gpu_software, region.provider.kind),
+        gpu_taint=region.gpu_taint,
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from config.schema import CloudRegionConfig, RegionConfig, StackConfig
+from network.gpu_rules import gpu_problems
 from network.machine_rules import address_problems, machine_problems
 from network.modes import is_device, mode_problems
 from network.mtu import mtu_problems
@@ -53,6 +54,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *_prefixes(config, drafts),
         *mode_problems(config, drafts),
         *price_problems(config),
+        *gpu_problems(config),
     ]
     return tuple(dict.fromkeys(found))
 
