@@ -13,6 +13,7 @@ from bootstrap.script import Cluster
 from components.address_map import AddressMap
 from components.cloud_region import CloudRegion
 from components.gpu_region import GpuProviderRegion, GpuProviderRegionArgs
+from components.gpu_software import gpu_software
 from components.region import RegionArgs
 from components.sites import sites_of
 from components.tailnet import Tailnet, TailnetArgs
@@ -79,6 +80,7 @@ def build(settings: Settings) -> Stack:
         )
 
     hub = CloudRegion(plan.hub.name, region_args(plan.hub.name), commands)
+    gpu_software(plan, cluster.images, hub.cluster.provider)
     regions = tuple(
         GpuProviderRegion(
             region.name,

@@ -21,6 +21,7 @@ from config.cluster import (
     TailnetConfig,
     TailscaleConfig,
 )
+from config.gpu import SoftwareChoice, TaintChoice
 from config.machines import (
     ControlPlaneConfig,
     FirewallRule,
@@ -158,6 +159,8 @@ class _RegionConfig(Model):
         examples=["[{protocol: udp, port: 41641, source: 0.0.0.0/0}]"],
         description="What its gateways accept from outside. UDP 41641 from everybody makes direct links.",
     )
+    gpu_software: SoftwareChoice = None
+    gpu_taint: TaintChoice = False
 
 
 class CloudRegionConfig(_RegionConfig):

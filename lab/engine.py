@@ -128,6 +128,9 @@ class Session:
         """What went wrong, empty if nothing did."""
         if verb in ("up", "preview"):
             options = {**policies, **options}
+        if verb == "up":
+            # A dead machine must not keep the others from joining; what depends on it is left for the next run.
+            options = {"continue_on_error": True, **options}
         if verb != "refresh":
             options = {"parallel": PARALLEL, **options}
         # The plugins are told what runs: some of them can only preview.

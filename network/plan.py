@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from config.gpu import GpuSoftware, gpu_software
 from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, Mode, RegionConfig, StackConfig
 from network.cloud_routes import CloudRoutes, cloud_routes
 from network.mtu import stack_mtu, tcp_mss, wan_mtu
@@ -84,6 +85,8 @@ class RegionPlan:
     cloud_routes: CloudRoutes | None = None
     # Who asks gateways from outside the cluster whether they carry traffic: the place's load balancer.
     health_sources: tuple[IPv4Network, ...] = ()
+    gpu_software: GpuSoftware = "none"
+    gpu_taint: bool = False
 
     @property
     def control_plane(self) -> tuple[NodePlan, ...]:
@@ -216,6 +219,8 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         no_inbound=region.no_inbound,
         cloud_routes=cloud_routes(region, sum(1 for node in nodes if node.role == "gateway")),
         health_sources=region.provider.health_sources if region.mode == "gateway" else (),
+        gpu_software=gpu_software(region.gpu_software, region.provider.kind),
+        gpu_taint=region.gpu_taint,
     )
 
 

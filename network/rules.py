@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from config.schema import CloudRegionConfig, RegionConfig, StackConfig
 from network.aws_rules import aws_problems
 from network.gcp_rules import gcp_problems
+from network.gpu_rules import gpu_problems
 from network.machine_rules import address_problems, machine_problems
 from network.modes import is_device, mode_problems
 from network.mtu import mtu_problems
@@ -57,6 +58,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *mode_problems(config, drafts),
         *price_problems(config),
         *aws_problems(config, drafts),
+        *gpu_problems(config),
     ]
     return tuple(dict.fromkeys(found))
 
