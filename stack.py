@@ -65,7 +65,7 @@ def build(settings: Settings) -> Stack:
         tailnet=tailnet.gateways,
         tailnet_ca=tailnet.ca,
     )
-    place = provider_factory()
+    place = provider_factory(settings.seller_keys)
     # Explicit, like every provider: default ones are switched off, and components hand it to their children.
     commands = pulumi.ResourceOptions(providers=[pulumi_command.Provider("commands")])
     sites = {site.plan.name: site for site in sites_of(config, plan, commands)}

@@ -31,7 +31,15 @@ from config.machines import (
     NodeGroupConfig,
     PricesConfig,
 )
-from config.places import AwsProvider, GcpProvider, LabProvider, Provider, SshProvider
+from config.places import (
+    AwsProvider,
+    GcpProvider,
+    HyperstackProvider,
+    LabProvider,
+    NebiusProvider,
+    Provider,
+    SshProvider,
+)
 from config.slots import refuse_unusable, with_ranges
 from config.values import DeviceName, Name, Network, Owner, Reason
 
@@ -46,11 +54,13 @@ __all__ = [
     "GpuConfig",
     "GpuRegionConfig",
     "HeadscaleConfig",
+    "HyperstackProvider",
     "ImagesConfig",
     "KubernetesConfig",
     "LabProvider",
     "MachineConfig",
     "Model",
+    "NebiusProvider",
     "NodeGroupConfig",
     "PricesConfig",
     "Provider",

@@ -25,6 +25,7 @@ from network.prefixes import (
 from network.prices import price_problems
 from network.range_rules import range_problems
 from network.reach_rules import reach_problems
+from network.seller_rules import seller_problems
 from network.versions import SEVERAL_GATEWAYS, older
 
 LONGEST_NODE_NAME = 63
@@ -56,6 +57,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *_gateways(config, drafts),
         *_prefixes(config, drafts),
         *mode_problems(config, drafts),
+        *seller_problems(config),
         *price_problems(config),
         *aws_problems(config, drafts),
         *gpu_problems(config),
