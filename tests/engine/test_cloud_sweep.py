@@ -1,4 +1,4 @@
-"""Every resource type of both SDKs, as read by the stand-ins, against its imported classes: a minute each."""
+"""Every resource type of both SDKs, as read by the stand-ins, against its imported classes: minutes each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.stacks import ROOT
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize(("package", "at_least"), [("gcp", 1400), ("aws", 1700)])

@@ -19,6 +19,7 @@ from lab.plugins.base import PluginError
 from lab.plugins.cloud import kinds
 from lab.plugins.cloud.replaces import entries, forces_replacement
 from lab.plugins.cloud.resource import CloudResource
+from lab.plugins.cloud.schema import LEAVES
 from lab.plugins.cloud.sdk import Sdk
 from lab.plugins.schema import Kind, ListOf, MapOf, Record, problems
 from lab.plugins.values import SIGNATURE, UNKNOWN
@@ -109,6 +110,12 @@ def test_what_is_read_equals_the_imported_classes(package: str, folders: set[str
     count, differences = compared(package, folders)
     assert count >= types
     assert differences == []
+
+
+def test_the_comparison_finds_what_is_read_wrongly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LEAVES, "_builtins.bool", "string")
+    _, differences = compared("gcp", {"serviceaccount"})
+    assert "AccountArgs.disabled: is <class 'bool'>, read was string" in "\n".join(differences)
 
 
 def test_every_type_of_both_sdks_has_a_source() -> None:

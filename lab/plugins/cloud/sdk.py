@@ -120,7 +120,8 @@ class Source:
         if not re.match(r"class \w+\(_builtins\.str, Enum\)", self._text[self._starts[name] :]):
             return None
         values = [one.value for one in self._body(name) if isinstance(one, ast.Assign)]
-        return tuple(str(value.value) for value in values if isinstance(value, ast.Constant))
+        # Two names may stand for one value.
+        return tuple(dict.fromkeys(str(one.value) for one in values if isinstance(one, ast.Constant)))
 
     def _body(self, name: str) -> list[ast.stmt]:
         (definition,) = ast.parse(self.part(name)).body
