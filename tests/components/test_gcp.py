@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from syrupy.assertion import SnapshotAssertion
 
 from config.schema import StackConfig
 from network.gcp_rules import balancer_address
@@ -66,6 +67,11 @@ def openings(recording: Recording, region: str) -> set[Opening]:
 
 
 # What there is.
+
+
+def test_the_example_has_these_resources(snapshot: SnapshotAssertion) -> None:
+    resources = deployed(example()).resources.values()
+    assert snapshot == sorted(f"{item.type} {item.name} (in {item.parent})" for item in resources)
 
 
 @every
