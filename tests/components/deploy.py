@@ -73,7 +73,10 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
             }
         },
         "aws:ec2/eip:Eip": {"publicIp": PUBLIC_IP},
-        "aws:ec2/instance:Instance": {"publicIp": "198.51.100.12"},
+        "aws:ec2/instance:Instance": {
+            "publicIp": "198.51.100.12",
+            "primaryNetworkInterfaceId": f"eni-of-{name}",
+        },
         "aws:ec2/routeTable:RouteTable": {"arn": f"arn:aws:ec2:us-east-1:123456789012:route-table/{name}-id"},
         "aws:iam/role:Role": {"name": f"{name}-name"},
         "aws:iam/instanceProfile:InstanceProfile": {"name": f"{name}-name"},
