@@ -20,6 +20,8 @@ State = Literal["coming", "running", "stopped", "failed", "going"]
 
 # Seconds between two looks at a machine. Sellers allow some hundred requests a minute, for all machines together.
 POLL = 5.0
+# How long a machine may run before it is helped to what it lacks.
+GRACE = 60.0
 # How long an order without an answer may take to show up in the list, and how many orders are tried then.
 LOOK, ORDERS = 30.0, 3
 
@@ -52,6 +54,7 @@ class Rented:
     tags: frozenset[str]
     state: State
     said: str
+    machine_type: str | None  # None where the seller does not say
     public_ip: str | None
     private_ip: str | None
 
@@ -97,10 +100,13 @@ def create(seller: Seller, wanted: Wanted, deadline: Deadline) -> Json:
     """The machine, ordered unless it is there already, running and with its address."""
     what = f"machine {wanted.name} ({wanted.machine_type})"
     found = _ours(seller, wanted, what)
-    for former in [machine for machine in found if machine.state in ("failed", "going")]:
-        _say(f"{what}: {former.id} of a former run is {former.said}; waiting until it is gone")
+    useless = [machine for machine in found if not _serves(machine, wanted)]
+    for former in useless:
+        _say(
+            f"{what}: {former.id} of a former run is {former.said}, {former.machine_type}; it has to go first"
+        )
         _remove(seller, former, what, deadline)
-    found = [machine for machine in found if machine.state not in ("failed", "going")]
+    found = [machine for machine in found if machine not in useless]
     unclear = False
     if found:
         machine = found[0]
@@ -161,6 +167,12 @@ def _ours(seller: Seller, wanted: Wanted, what: str) -> list[Rented]:
     return ours
 
 
+def _serves(machine: Rented, wanted: Wanted) -> bool:
+    """Whether a machine that a former run left, and nobody uses yet, is the wanted one."""
+    same = machine.machine_type in (None, wanted.machine_type)
+    return same and machine.state not in ("failed", "going")
+
+
 def _order(seller: Seller, wanted: Wanted, what: str, deadline: Deadline) -> tuple[Rented, bool]:
     """The machine, and whether it may have been ordered more than once."""
     for attempt in range(ORDERS):
@@ -199,7 +211,7 @@ def _look(seller: Seller, wanted: Wanted, what: str, deadline: Deadline) -> Rent
 
 
 def _until_running(seller: Seller, machine: Rented, what: str, deadline: Deadline) -> Rented:
-    seen = ""
+    seen, running = "", None
     while not machine.ready:
         if str(machine) != seen:
             seen = str(machine)
@@ -217,7 +229,9 @@ def _until_running(seller: Seller, machine: Rented, what: str, deadline: Deadlin
                 "delete it at the seller"
             )
         if machine.state == "running":
-            seller.nudge(machine)
+            running = running or Deadline(GRACE)
+            if running.expired:
+                seller.nudge(machine)
         STOPPED.wait(POLL)
         now = seller.read(machine)
         if now is None:

@@ -29,6 +29,8 @@ class SellerAccount:
     seller: str
     place: Mapping[str, str]
     key: pulumi.Output[str]
+    # Where its API is, if not where ops/sellers expects it.
+    api: str | None = None
 
 
 class RentedRegion:
@@ -93,12 +95,14 @@ class RentedRegion:
             "user_data": user_data(ssh.user, ssh.authorized_keys, key),
             "openings": self._openings.get(node.role, []),
         }
-        request = {
+        request: dict[str, object] = {
             "seller": self._account.seller,
             "api_key": api_key,
             "place": dict(self._account.place),
             "machine": machine,
         }
+        if self._account.api:
+            request["api"] = self._account.api
         return json.dumps(request, sort_keys=True)
 
     def machine_group(

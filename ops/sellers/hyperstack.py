@@ -231,6 +231,7 @@ def _rented(item: object) -> Rented:
         tags=frozenset(str(label) for label in item.get("labels") or []),
         state=STATES.get(said, "coming"),
         said=said,
+        machine_type=(item.get("flavor") or {}).get("name"),
         public_ip=item.get("floating_ip") or None,
         private_ip=item.get("fixed_ip") or None,
     )

@@ -100,7 +100,7 @@ import sys
 from tests.components.deploy import deploy
 from tests.stacks import stack
 deploy(stack(), preview=True)
-print([name for name in ("pulumi_gcp", "pulumi_aws", "lab", "tools") if name in sys.modules])
+print([name for name in ("pulumi_gcp", "pulumi_aws", "pulumi_nebius", "lab", "tools") if name in sys.modules])
 """
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

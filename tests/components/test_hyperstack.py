@@ -11,11 +11,14 @@ import pytest
 import yaml
 
 from config.schema import StackConfig
+from policy.rules import RULES
 from providers.host_keys import host_key
 from providers.rented import machine_tag
 from tests.components.deploy import PUBLIC_IP, SEED, SELLER_KEY, deployed
+from tests.components.judged import resources_of
 from tests.components.recording import Recording, texts
 from tests.components.seller_stacks import hyperstack_only, sellers
+from tests.policy.judge import judge
 from tests.stacks import ROOT
 
 MACHINES = ("hyper-a", "hyper-b")
@@ -161,6 +164,13 @@ def test_no_resource_uses_a_default_provider(config: StackConfig) -> None:
     for item in recording.resources.values():
         if item.custom and not item.type.startswith("pulumi:"):
             assert recording[item.provider].type == f"pulumi:providers:{item.type.split(':')[0]}"
+
+
+@pytest.mark.parametrize("preview", [True, False], ids=["first preview", "later"])
+def test_regions_at_sellers_pass_every_policy(preview: bool) -> None:
+    resources = resources_of(deployed(sellers(), preview=preview))
+    said = {rule.name: judge(rule, *resources) for rule in RULES}
+    assert {rule: messages for rule, messages in said.items() if messages} == {}
 
 
 def test_a_region_at_hyperstack_loads_no_other_sellers_package() -> None:

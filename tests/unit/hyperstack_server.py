@@ -152,7 +152,12 @@ class Hyperstack:
             return 404, _error("not_found", "Environment not found")
         number = self.add(body["name"], *body["labels"], status=self.states[0])
         rules = [{"id": 900 + i, **rule} for i, rule in enumerate(body["security_rules"])]
-        self.machines[number] |= {"security_rules": rules, "_looks": 0, "_asked": body["assign_floating_ip"]}
+        self.machines[number] |= {
+            "flavor": {"name": body["flavor_name"]},
+            "security_rules": rules,
+            "_looks": 0,
+            "_asked": body["assign_floating_ip"],
+        }
         return 200, {
             "status": True,
             "message": "created",

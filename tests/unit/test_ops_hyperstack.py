@@ -39,6 +39,7 @@ USER_DATA = "#cloud-config\nssh_keys: {ed25519_private: secret-host-key}\n"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.rented.POLL", 0.005)
     monkeypatch.setattr("ops.rented.LOOK", 0.05)
+    monkeypatch.setattr("ops.rented.GRACE", 0.02)
     monkeypatch.setattr("ops.patient.FIRST_WAIT", 0.005)
     monkeypatch.setattr("ops.patient.LONGEST_WAIT", 0.05)
     monkeypatch.delenv("TAILSPAN_HYPERSTACK_API_KEY", raising=False)
@@ -340,6 +341,12 @@ def test_a_machine_that_runs_without_an_address_asks_for_one(seller: Hyperstack,
     seller.address_of_itself = False
     assert run("machine-create", request_for(seller))["public_ip"] == "198.51.100.7"
     assert seller.log.count(("POST", f"{MACHINES}/7/attach-floatingip")) == 1
+
+
+def test_a_machine_that_a_former_run_left_in_another_size_is_replaced(seller: Hyperstack, run: Run) -> None:
+    run("machine-create", request_for(seller))
+    assert run("machine-create", request_for(seller, machine_type="n3-H100x4"))["id"] == "8"
+    assert [machine["flavor"]["name"] for machine in seller.machines.values()] == ["n3-H100x4"]
 
 
 def test_a_machine_of_somebody_else_under_the_name_is_left_alone(seller: Hyperstack, run: Run) -> None:
