@@ -27,7 +27,7 @@ from tests.lab.stand import (
 )
 from tests.stacks import ssh_region
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 REGION = "rack"
 FIRST = IPv4Address("10.5.0.10")
