@@ -13,6 +13,7 @@ from bootstrap.script import Cluster
 from components.address_map import AddressMap
 from components.cloud_region import CloudRegion
 from components.gpu_region import GpuProviderRegion, GpuProviderRegionArgs
+from components.gpu_software import gpu_software
 from components.region import RegionArgs
 from components.sites import sites_of
 from components.tailnet import Tailnet, TailnetArgs
@@ -65,7 +66,7 @@ def build(settings: Settings) -> Stack:
         tailnet=tailnet.gateways,
         tailnet_ca=tailnet.ca,
     )
-    place = provider_factory()
+    place = provider_factory(settings.seller_keys)
     # Explicit, like every provider: default ones are switched off, and components hand it to their children.
     commands = pulumi.ResourceOptions(providers=[pulumi_command.Provider("commands")])
     sites = {site.plan.name: site for site in sites_of(config, plan, commands)}
@@ -87,6 +88,7 @@ def build(settings: Settings) -> Stack:
         )
 
     hub = CloudRegion(plan.hub.name, region_args(plan.hub.name), commands)
+    gpu_software(plan, cluster.images, hub.cluster.provider)
     regions = tuple(
         GpuProviderRegion(
             region.name,

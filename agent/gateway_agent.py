@@ -10,12 +10,13 @@ from agent import wire
 from agent.clock import Clock
 from agent.config import AgentConfig, Ladder
 from agent.core.claims import SETTLE_SECONDS, Claims
-from agent.core.cloud_routes import View
+from agent.core.cloud_routes import view_of
 from agent.core.fitness import Own, Partner
 from agent.core.gateway import Decision, GatewayCore
 from agent.core.layout import Layout
 from agent.heartbeats import Heartbeats
 from agent.kernel.devices import has_carrier, lan_device
+from agent.kernel.loose import LooseFilter
 from agent.kernel.netlink import Netlink
 from agent.kernel.probing import ProbePaths
 from agent.kernel.rebind import Nudge
@@ -43,6 +44,7 @@ class GatewayAgent:
         self._netlink = Netlink()
         self._paths = ProbePaths(self._netlink, config, ladder)
         self._nudge = Nudge(self._netlink)
+        self._filter = LooseFilter(self._netlink, config)
         self._layout = Layout(ladder, len(config.gateways), config.index, config.supernets[-1])
         self._tailscale = Tailscale(ladder.socket, self._layout)
         self._names = [gateway.name for gateway in config.gateways]
@@ -79,6 +81,7 @@ class GatewayAgent:
         if self._drain and self._tailscale.up and self._tailscale.connections != self._drained_one:
             self.drain(False)
         self._ensure_paths(now)
+        self._filter.tick(now)
         self._hasten_rebind(now)
         self._heartbeats.join_tailnet(self._tailscale.address(self._config.index))
         self._prober.learn(self._tailscale.targets)
@@ -130,8 +133,7 @@ class GatewayAgent:
                 claims=_shown(decision.claims),
             )
         if self._follower:
-            proven = decision.well and decision.far and not self._drain
-            self._follower.see(View(self._config.index, frozenset(decision.fit), proven))
+            self._follower.see(view_of(decision, self._config.index, drain=self._drain))
 
     def _words(self, boot: str, beat: int) -> wire.Beat:
         decision, up = self._decision, self._tailscale.up
@@ -160,6 +162,7 @@ class GatewayAgent:
     def _own(self) -> Own:
         return Own(
             up=self._tailscale.up,
+            loose=self._filter.kept,
             carrier=has_carrier(self._device),
             drain=self._drain,
             direct=self._prober.direct(),
@@ -272,6 +275,7 @@ class GatewayAgent:
             "tailscaled_failures_total": self._tailscale.failures,
             "subscribers": float(self._heartbeats.subscribers),
             "refused_messages_total": self._heartbeats.refused,
+            "rp_filter_repairs_total": self._filter.repairs,
             "late_seconds_total": self._late,
         }
 

@@ -9,12 +9,14 @@ from agent import wire
 from agent.clock import Clock
 from agent.config import AgentConfig
 from agent.core.node import Heard
-from agent.core.sessions import Listener, Speaker
+from agent.core.sessions import MOST_SUBSCRIBERS, Listener, Speaker
 from agent.udp import UdpPort
 
 # How many machines are asked at once whether they hear a partner.
 ASKED = 4
 MOST_QUESTIONS = 64
+# How often it is passed on that a node lives, seconds; much less than the hour after which it is forgotten.
+POPULATE_SECONDS = 30.0
 
 
 class Side:
@@ -43,6 +45,7 @@ class Heartbeats:
         self._tail: Side | None = None
         self._asked: dict[str, float] = {}
         self._witness: dict[str, float] = {}
+        self._populated: dict[str, float] = {}
         self.refused = 0
 
     @property
@@ -142,8 +145,16 @@ class Heartbeats:
             return False
         side.port.send(self._seal(answer), source)
         if hello.pods and source in side.speaker.subscribers:
-            self._populate(hello.pods, now)
+            self._lives(hello.pods, now)
         return True
+
+    def _lives(self, pods: str, now: float) -> None:
+        if now - self._populated.get(pods, float("-inf")) < POPULATE_SECONDS:
+            return
+        if len(self._populated) >= MOST_SUBSCRIBERS:
+            self._populated.clear()
+        self._populated[pods] = now
+        self._populate(pods, now)
 
     def _asked_about(self, side: Side, ask: wire.Ask, source: tuple[str, int], now: float) -> bool:
         if ask.about not in self._lan.listeners:

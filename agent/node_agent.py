@@ -10,6 +10,7 @@ from agent.clock import Clock
 from agent.config import AgentConfig
 from agent.core.node import Heard, NodeCore
 from agent.core.sessions import Listener
+from agent.kernel.loose import LooseFilter
 from agent.kernel.netlink import Netlink
 from agent.kernel.routes import NodeRoutes
 from agent.log import log
@@ -32,7 +33,9 @@ class NodeAgent:
             str(gateway.address): listener
             for gateway, listener in zip(config.gateways, self._listeners, strict=True)
         }
-        self._routes = NodeRoutes(Netlink(), config)
+        netlink = Netlink()
+        self._routes = NodeRoutes(netlink, config)
+        self._filter = LooseFilter(netlink, config)
         now = self._clock.now()
         self._core = NodeCore(
             [gateway.name for gateway in config.gateways], config.timing, now, self._routes.current()
@@ -50,6 +53,7 @@ class NodeAgent:
             self._late += late
             log("late", seconds=round(late, 2))
         now = self._clock.now()
+        self._filter.tick(now)
         for address, listener in self._by_address.items():
             if listener.due(now):
                 hello = listener.hello(
@@ -148,5 +152,6 @@ class NodeAgent:
             "route_changes_total": self._changes,
             "refused_messages_total": self._refused,
             "lost_sends_total": self._port.lost,
+            "rp_filter_repairs_total": self._filter.repairs,
             "late_seconds_total": self._late,
         }

@@ -9,6 +9,7 @@ PAUSE = "registry.k8s.io/pause:3.10"
 COREDNS = "registry.k8s.io/coredns/coredns:v1.12.0"
 PYTHON = "docker.io/library/python:3.11-slim-bookworm"
 TAILSCALE = "ghcr.io/tailscale/tailscale"
+DEVICE_PLUGIN = "nvcr.io/nvidia/k8s-device-plugin:v0.18.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,10 @@ class Images:
     def kube_proxy(self, version: str) -> str:
         """Where kubeadm does not bring it along."""
         return self._at(f"registry.k8s.io/kube-proxy:v{version}")
+
+    @property
+    def device_plugin(self) -> str:
+        return self._at(DEVICE_PLUGIN)
 
     @property
     def kubernetes_repository(self) -> str:

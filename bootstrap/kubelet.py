@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from bootstrap import foreign
+from bootstrap.gpu import CONTAINERD_CDI, CONTAINERD_RUNTIME
 from bootstrap.images import Images
 from network.plan import NetworkPlan, NodePlan
 from network.rules import CLUSTER_DOMAIN
@@ -110,14 +111,14 @@ WantedBy=multi-user.target
 """
 
 # GPU images often ship Docker's containerd with the CRI plugin disabled, so the file is written whole.
-# What an NVIDIA runtime needs goes into conf.d, where no run of ours overwrites it.
+# What else a machine needs goes into conf.d, where no run of ours overwrites it.
 CONTAINERD = """\
 version = 2
 imports = ["/etc/containerd/conf.d/*.toml"]
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
   restrict_oom_score_adj = @RESTRICT_OOM@
-  [plugins."io.containerd.grpc.v1.cri".cni]
+{cdi}  [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "@CNI_BIN@"
     conf_dir = "/etc/cni/net.d"
   [plugins."io.containerd.grpc.v1.cri".containerd]
@@ -126,7 +127,7 @@ imports = ["/etc/containerd/conf.d/*.toml"]
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = @SYSTEMD_CGROUP@
-"""
+{runtime}"""
 
 SYSCTL = """\
 net.ipv4.ip_forward=1
@@ -141,6 +142,7 @@ net.ipv4.fib_multipath_hash_policy=1
 MODULES = "overlay\nbr_netfilter\ntun\nvxlan\n"
 
 
-def containerd_config(images: Images) -> str:
-    """config.toml of containerd 1.6 and later 1.x."""
-    return CONTAINERD.format(pause=images.pause)
+def containerd_config(images: Images, *, gpu: bool = False) -> str:
+    """config.toml of containerd 1.6 and later 1.x; for a machine with GPUs 1.7 and later."""
+    cdi, runtime = (CONTAINERD_CDI, CONTAINERD_RUNTIME) if gpu else ("", "")
+    return CONTAINERD.format(pause=images.pause, cdi=cdi, runtime=runtime)

@@ -17,6 +17,7 @@ from bootstrap import agent, foreign
 from bootstrap.cni import plain_conflist
 from bootstrap.connector import KEY_DIRECTORY, connector_pod
 from bootstrap.gateway import CA_DIRECTORY, Tailnet
+from bootstrap.gpu import GPU_UNIT, UNIT, gpu_functions, gpu_values, is_gpu_node
 from bootstrap.group import BLANKS, BOOTSTRAP_TOKEN, NODE_NAME, blank_worker
 from bootstrap.hostnetwork import network_env, nftables
 from bootstrap.images import Images
@@ -124,6 +125,7 @@ class Script:
             "DEVICE": "yes" if self.node.device else "no",
             "KUBERNETES_VERSION": self.cluster.version,
             "KUBERNETES_BINARIES": binaries,
+            **gpu_values(self.node, self.region),
         }
         head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         body = (FILES / "node.sh").read_text()
@@ -137,6 +139,7 @@ class Script:
                 *self.files,
                 "}\n",
                 *self.functions,
+                gpu_functions(self.node, self.region),
                 (FILES / role_file).read_text(),
                 "\n",
                 body[main:],
@@ -180,7 +183,10 @@ def machine_files(script: Script, *, kubelet: bool = True) -> None:
     script.put("/etc/tailspan/network.nft", nftables(node, region, cluster.plan))
     script.put("/usr/local/lib/tailspan/network.sh", (FILES / "network.sh").read_text(), "0755")
     script.put("/etc/systemd/system/tailspan-network.service", NETWORK_UNIT)
-    script.put("/etc/containerd/config.toml", containerd_config(cluster.images), fill_in=True)
+    gpu = is_gpu_node(node, region)
+    script.put("/etc/containerd/config.toml", containerd_config(cluster.images, gpu=gpu), fill_in=True)
+    if gpu:
+        script.put(UNIT, GPU_UNIT)
     if kubelet:
         script.put("/etc/tailspan/kubelet.yaml", kubelet_config(cluster.plan), fill_in=True)
         labels = foreign.labels(cluster.plan.control_plane)

@@ -59,7 +59,21 @@ def _node_problems(
     version = status.get("nodeInfo", {}).get("kubeletVersion", "")
     if version.split(".")[:2] != server_version.split(".")[:2]:
         found.append((f"{node.name} runs {version or 'unknown'}", f"the control plane runs {server_version}"))
-    return found
+    return found + _gpu_problems(node.name, live)
+
+
+# A label that only the operator sets, where GPUs are to be offered to pods.
+GPU_SOFTWARE = "node-restriction.kubernetes.io/tailspan-gpu-software"
+
+
+def _gpu_problems(name: str, live: Json) -> list[tuple[str, str]]:
+    labels = live["metadata"].get("labels") or {}
+    wanted = labels.get("tailspan.dev/gpu-count")
+    offered = (live["status"].get("allocatable") or {}).get("nvidia.com/gpu", "0")
+    if GPU_SOFTWARE not in labels or offered == wanted:
+        return []
+    cause = f"NVIDIA's device plugin on {name} (its pod's log), or a GPU that failed (Xid in dmesg)"
+    return [(f"{name} offers {offered} of {wanted} GPUs", cause)]
 
 
 def _inside(address: str, network: IPv4Network) -> bool:

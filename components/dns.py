@@ -125,40 +125,54 @@ def region_dns(
     *,
     parent: pulumi.Resource,
     after: list[pulumi.Resource],
+    awaited: bool = True,
 ) -> kube.Deployment:
-    """A region's CoreDNS: two pods where there are two machines for them."""
+    """
+    A region's CoreDNS: two pods where there are two machines for them. Not `awaited`: before there are any machines,
+    it runs as soon as there are.
+    """
     names = _names(cluster.plan)
     labels = names.labels | {"tailspan.dev/region": region.name}
-    candidates = [node for node in region.nodes if node.role != "control-plane"]
+    replicas = min(2, sum(node.role != "control-plane" for node in region.nodes))
+    waiting = (
+        {"pulumi.com/timeoutSeconds": str(ROLLOUT_SECONDS)} if awaited else {"pulumi.com/skipAwait": "true"}
+    )
     return kube.Deployment(
         f"{region.name}-dns",
-        metadata=names.metadata(f"{names.account}-{region.name}")
-        | {"annotations": {"pulumi.com/timeoutSeconds": str(ROLLOUT_SECONDS)}},
+        metadata=names.metadata(f"{names.account}-{region.name}") | {"annotations": waiting},
         spec={
-            "replicas": min(2, len(candidates)),
+            "replicas": replicas,
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
             "template": {
                 "metadata": {"labels": labels},
-                "spec": _pod(region, labels, cluster.images, names.account),
+                "spec": _pod(region, labels, cluster.images, names.account, replicas),
             },
         },
         opts=pulumi.ResourceOptions(parent=parent, provider=provider, depends_on=after),
     )
 
 
-def _pod(region: RegionPlan, labels: dict[str, str], images: Images, account: str) -> dict[str, Any]:
-    apart = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
+def _pod(
+    region: RegionPlan, labels: dict[str, str], images: Images, account: str, replicas: int
+) -> dict[str, Any]:
+    # Not all on the machine that happens to join first: the second pod waits for a second machine.
+    apart = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": labels},
+        "matchLabelKeys": ["pod-template-hash"],
+        "maxSkew": 1,
+        "minDomains": replicas,
+        "whenUnsatisfiable": "DoNotSchedule",
+    }
     return {
         "serviceAccountName": account,
         "priorityClassName": "system-cluster-critical",
         "dnsPolicy": "Default",
         "nodeSelector": {"topology.kubernetes.io/region": region.name},
         "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+        "topologySpreadConstraints": [apart],
         "affinity": {
-            "podAntiAffinity": {
-                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": apart}]
-            },
             # The control plane's machine has other work.
             "nodeAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": {

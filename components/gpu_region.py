@@ -56,5 +56,14 @@ class GpuProviderRegion(pulumi.ComponentResource):
             machine = place.machine(node, child)
             script = factory.bootstrap(machine, node)
             joins.append(factory.join(machine, node, after=[script, *devices]))
-        region_dns(args.plan, args.cluster, args.access_to.provider, parent=self, after=[*args.after, *joins])
+        # One dead machine must not keep the others from resolving names: what it waits for are the ways out.
+        by_gateways = args.plan.mode == "gateway"
+        region_dns(
+            args.plan,
+            args.cluster,
+            args.access_to.provider,
+            parent=self,
+            after=[*args.after, *(devices if by_gateways else [])],
+            awaited=by_gateways,
+        )
         self.register_outputs({})

@@ -17,6 +17,7 @@ from bootstrap.cni import CNI_LABEL
 from bootstrap.connector import has_connector
 from bootstrap.eks import HybridIdentity, eks_script
 from bootstrap.eks import provider_id as eks_provider_id
+from bootstrap.gpu import gpu_labels, gpu_taints
 from bootstrap.script import NO_TOKEN_YET, Cluster, Connector, Join, admission_script, node_script
 from components.access import as_root, connection
 from components.cluster import ClusterAccess
@@ -38,18 +39,15 @@ def node_labels(node: NodePlan, region: RegionPlan) -> dict[str, str]:
     Labels that the operator declares. A kubelet may set most labels of its own node, but none under
     node-restriction.kubernetes.io/ (Kubernetes: NodeRestriction), so only those decide where trusted pods run.
     """
-    labels = {
+    return {
         "topology.kubernetes.io/region": region.name,
         "topology.kubernetes.io/zone": region.name,
         "node-restriction.kubernetes.io/tailspan-region": region.name,
         "node-restriction.kubernetes.io/tailspan-role": node.role,
         "tailspan.dev/role": node.role,
         CNI_LABEL: region.cni,
+        **gpu_labels(node, region),
     }
-    if node.gpu:
-        labels["tailspan.dev/gpu"] = node.gpu.type
-        labels["tailspan.dev/gpu-count"] = str(node.gpu.count)
-    return labels
 
 
 def bootstrap_token(seed: str, node: NodePlan) -> str:
@@ -237,7 +235,7 @@ def declared_node(
         "pod_cidr": str(node.pod_cidr),
         "provider_id": provider_id,
         "labels": node_labels(node, region) | foreign.labels(kind),
-        "taints": foreign.taints(kind),
+        "taints": [*foreign.taints(kind), *gpu_taints(node, region)],
         "generation": node.generation,
     }
 

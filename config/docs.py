@@ -20,9 +20,9 @@ _INTRODUCTION = f"""\
 <!-- Written by `make docs` from the models in config/. -->
 
 A stack is one file, `Pulumi.<stack>.yaml`. All that tailspan reads of it is the mapping `{_ROOT}`, described here, and
-two keys beside it: the secret `tailspan:tailnetApiKey` (`pulumi config set --secret tailspan:tailnetApiKey`), and for a
+keys beside it: the secret `tailspan:tailnetApiKey` (`pulumi config set --secret tailspan:tailnetApiKey`), and for a
 control server with a certificate of a private CA `tailspan:tailnetCa` (`pulumi config set tailspan:tailnetCa -- "$(cat
-ca.pem)"`). No secret belongs into the mapping.
+ca.pem)"`). A region at Hyperstack needs the secret `tailspan:hyperstackApiKey`. No secret belongs into the mapping.
 
 An unknown key is an error, and every error of a file comes in one message: the key, what was got, what to write.
 Editors with the YAML language server check and complete while you type if the file begins with
@@ -68,6 +68,10 @@ def stack_file_schema() -> Schema:
     keys: Schema = {
         _ROOT: {"$ref": "#/$defs/StackConfig"},
         "tailspan:tailnetApiKey": {"description": "The tailnet's API key, encrypted by Pulumi.", **secret},
+        "tailspan:hyperstackApiKey": {
+            "description": "Hyperstack's API key, encrypted by Pulumi; for regions with that provider.",
+            **secret,
+        },
         "tailspan:tailnetCa": {
             "description": "PEM of the private CA of the control server.",
             "type": "string",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi.runtime.config import is_config_secret
@@ -14,6 +15,8 @@ PROJECT = "tailspan"
 API_KEY = "tailnetApiKey"
 CA = "tailnetCa"
 SET_API_KEY = f"pulumi config set --secret {PROJECT}:{API_KEY}"
+# Sellers that are reached with a key from the stack's configuration, by their provider's kind.
+SELLER_KEYS = {"hyperstack": "hyperstackApiKey"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,8 @@ class Settings:
     stack_name: str
     tailnet_api_key: pulumi.Output[str]
     tailnet_ca: str | None
+    # API keys of sellers, by their provider's kind.
+    seller_keys: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
 
 
 def load() -> Settings:
@@ -35,9 +40,36 @@ def load() -> Settings:
     api_key = config.get_secret(API_KEY)
     ca = config.get(CA) or None
     problems += _key_problems(file, api_key is not None) + _ca_problems(file, ca)
+    seller_keys, missing = _seller_keys(config, file, stack)
+    problems += missing
     if problems or stack is None or api_key is None:
         raise pulumi.RunError("\n".join(problems))
-    return Settings(stack=stack, stack_name=stack_name, tailnet_api_key=api_key, tailnet_ca=ca)
+    return Settings(
+        stack=stack,
+        stack_name=stack_name,
+        tailnet_api_key=api_key,
+        tailnet_ca=ca,
+        seller_keys=seller_keys,
+    )
+
+
+def _seller_keys(
+    config: pulumi.Config, file: str, stack: StackConfig | None
+) -> tuple[dict[str, pulumi.Output[str]], tuple[str, ...]]:
+    """The keys of the sellers that the stack's regions use, and what is wrong with them."""
+    used = {region.provider.kind for region in stack.regions} if stack else set()
+    keys: dict[str, pulumi.Output[str]] = {}
+    problems: list[str] = []
+    for kind, name in SELLER_KEYS.items():
+        full = f"{PROJECT}:{name}"
+        command = f"pulumi config set --secret {full}"
+        if kind in used and (key := config.get_secret(name)) is not None:
+            keys[kind] = key
+        elif kind in used:
+            problems.append(f"{file}: {full}: the API key of {kind} is missing; run: {command}")
+        if config.get_secret(name) is not None and not is_config_secret(full):
+            problems.append(f"{file}: {full}: is stored in plain text; revoke that key, then run: {command}")
+    return keys, tuple(problems)
 
 
 def _stack(config: pulumi.Config, file: str) -> tuple[StackConfig | None, tuple[str, ...]]:

@@ -159,4 +159,68 @@ class AwsProvider(_Place):
     lan: Literal["l2"] = Field(default="l2", examples=["l2"], description=_LAN)
 
 
-Provider = Annotated[LabProvider | SshProvider | GcpProvider | AwsProvider, Field(discriminator="kind")]
+class HyperstackProvider(_Place):
+    """
+    Virtual machines of Hyperstack, in one environment. The API hands out private addresses itself, so its machines
+    carry their node IPs themselves: `mode: per-node`, or one machine that is its own gateway.
+    """
+
+    kind: Literal["hyperstack"] = Field(
+        description="Virtual machines of Hyperstack (docs/clouds/hyperstack.md)."
+    )
+    environment: str = Field(
+        min_length=1,
+        examples=["default-CANADA-1"],
+        description="The environment that holds the machines; its region decides where they are.",
+    )
+    image: str = Field(
+        min_length=1,
+        examples=["Ubuntu Server 24.04 LTS R570 CUDA 12.8"],
+        description="The image's name, as `GET /core/images` lists it.",
+    )
+    key_name: str = Field(
+        min_length=1,
+        examples=["ops"],
+        description="A key pair of the environment, which the API demands; tailspan logs in with access.ssh's keys.",
+    )
+    lan: Literal["none"] = Field(default="none", examples=["none"], description=_NO_LAN)
+
+
+class NebiusProvider(_Place):
+    """A network with one subnet, and virtual machines in it, of Nebius AI Cloud (extra `sellers`)."""
+
+    kind: Literal["nebius"] = Field(description="Virtual machines of Nebius (docs/clouds/nebius.md).")
+    project: str = Field(
+        pattern=r"^project-[a-z0-9]+$",
+        examples=["project-e00abcdefgh"],
+        description="The project's id; a project lies in one region.",
+    )
+    image_family: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9.-]*$",
+        examples=["ubuntu24.04-cuda12"],
+        description="The family of public images; its newest one is the boot disk.",
+    )
+    disk_gib: int = Field(
+        default=200,
+        ge=20,
+        le=8192,
+        examples=[500],
+        description="Size of the boot disk, which goes with the machine.",
+    )
+    # As in most clouds a next hop of the kernel's is nothing to the network, which knows the addresses it gave out.
+    lan: Literal["routed"] = Field(default="routed", examples=["routed"], description=_LAN)
+
+
+Provider = Annotated[
+    LabProvider | SshProvider | GcpProvider | AwsProvider | HyperstackProvider | NebiusProvider,
+    Field(discriminator="kind"),
+]
+
+# Sellers whose machines cannot be nodes, and what to rent instead.
+NO_NODES = {
+    "runpod": (
+        "its Pods are containers without /dev/net/tun that may not be privileged "
+        "(https://github.com/runpod/runpodctl/issues/272), so neither Tailscale nor a kubelet runs in them; rent "
+        "virtual machines, for example kind: hyperstack or nebius, or bare metal with kind: ssh"
+    ),
+}

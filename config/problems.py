@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from config.places import NO_NODES
 from config.schema import RANGES, StackConfig
 
 KEY = "tailspan:stack"
@@ -51,6 +52,8 @@ def _line(details: ErrorDetails) -> str:
             return f"{place}: unknown key; {place.known_keys()}"
         case "union_tag_invalid":
             context = details["ctx"]
+            if reason := NO_NODES.get(str(context["tag"])):
+                return f"{place}.kind: got {_shown(context['tag'])}: {reason}"
             return (
                 f"{place}.kind: got {_shown(context['tag'])}: unknown kind; write one of "
                 f"{_plain(context['expected_tags'])}"

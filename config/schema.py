@@ -22,6 +22,7 @@ from config.cluster import (
     TailscaleConfig,
 )
 from config.control_planes import ControlPlane, ControlPlaneConfig, EksControlPlane, GkeControlPlane
+from config.gpu import SoftwareChoice, TaintChoice
 from config.machines import (
     FirewallRule,
     GatewaysConfig,
@@ -30,7 +31,15 @@ from config.machines import (
     NodeGroupConfig,
     PricesConfig,
 )
-from config.places import AwsProvider, GcpProvider, LabProvider, Provider, SshProvider
+from config.places import (
+    AwsProvider,
+    GcpProvider,
+    HyperstackProvider,
+    LabProvider,
+    NebiusProvider,
+    Provider,
+    SshProvider,
+)
 from config.slots import refuse_unusable, with_ranges
 from config.values import DeviceName, Name, Network, Owner, Reason
 
@@ -48,11 +57,13 @@ __all__ = [
     "GpuConfig",
     "GpuRegionConfig",
     "HeadscaleConfig",
+    "HyperstackProvider",
     "ImagesConfig",
     "KubernetesConfig",
     "LabProvider",
     "MachineConfig",
     "Model",
+    "NebiusProvider",
     "NodeGroupConfig",
     "PricesConfig",
     "Provider",
@@ -161,6 +172,8 @@ class _RegionConfig(Model):
         examples=["[{protocol: udp, port: 41641, source: 0.0.0.0/0}]"],
         description="What its gateways accept from outside. UDP 41641 from everybody makes direct links.",
     )
+    gpu_software: SoftwareChoice = None
+    gpu_taint: TaintChoice = False
 
 
 class CloudRegionConfig(_RegionConfig):

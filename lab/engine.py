@@ -21,6 +21,7 @@ from pulumi.automation.errors import CommandError
 from rich.console import Console
 
 from lab.engine_cli import Cli, Mode, keep_no_logs, open_stack, set_secret, stack_outputs
+from lab.engine_clouds import refuse_real_clouds
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
 from lab.engine_policies import own_pack, policy_options
 from lab.engine_recovery import mend_state, only_launcher, remove_stale_locks, settle_pending
@@ -127,8 +128,13 @@ class Session:
         """What went wrong, empty if nothing did."""
         if verb in ("up", "preview"):
             options = {**policies, **options}
+        if verb == "up":
+            # A dead machine must not keep the others from joining; what depends on it is left for the next run.
+            options = {"continue_on_error": True, **options}
         if verb != "refresh":
             options = {"parallel": PARALLEL, **options}
+        # The plugins are told what runs: some of them can only preview.
+        stack.workspace.env_vars = {**stack.workspace.env_vars, "TAILSPAN_VERB": verb}
         if isinstance(cli := stack.workspace.pulumi_command, Cli):
             cli.events = self.events
         try:
@@ -180,6 +186,7 @@ def _engine_takes_interrupts() -> Iterator[None]:
 
 def up(stack: str) -> bool:
     """Bring the stack's lab to what the stack says; True if it converged."""
+    refuse_real_clouds(Files.of_lab(stack))
     session = _lab_session(stack)
     console = session.console
     if not session.run("up"):

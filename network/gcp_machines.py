@@ -16,8 +16,8 @@ DEFAULT_TYPES: dict[Role, str] = {
 }
 # By the GPU's model, as it may be written in a stack file, and how many are in one machine.
 _BUILT_IN = {
-    "H200": {8: "a3-ultragpu-8g"},
-    "H100": {1: "a3-highgpu-1g", 2: "a3-highgpu-2g", 4: "a3-highgpu-4g", 8: "a3-highgpu-8g"},
+    # Smaller ones of the family are sold as Spot or by Flex start only.
+    "H100": {8: "a3-highgpu-8g"},
     "A100": {
         1: "a2-highgpu-1g",
         2: "a2-highgpu-2g",
@@ -28,7 +28,7 @@ _BUILT_IN = {
     "A100-80GB": {1: "a2-ultragpu-1g", 2: "a2-ultragpu-2g", 4: "a2-ultragpu-4g", 8: "a2-ultragpu-8g"},
     "L4": {1: "g2-standard-8", 2: "g2-standard-24", 4: "g2-standard-48", 8: "g2-standard-96"},
 }
-_SAME = {"H100-80GB": "H100", "H200-141GB": "H200", "A100-40GB": "A100", "L4-24GB": "L4"}
+_SAME = {"H100-80GB": "H100", "A100-40GB": "A100", "L4-24GB": "L4"}
 # Attached to a machine of the N1 family, whose name says nothing of them.
 _ATTACHED = {
     "T4": "nvidia-tesla-t4",
@@ -36,6 +36,7 @@ _ATTACHED = {
     "P100": "nvidia-tesla-p100",
     "V100": "nvidia-tesla-v100",
 }
+_MOST = {"V100": 8}
 _DEFAULT_N1 = {1: "n1-standard-8", 2: "n1-standard-16", 4: "n1-standard-32", 8: "n1-standard-96"}
 _GPU_FAMILY = re.compile(r"^(a\d|g2|g4)[a-z]*-")
 
@@ -43,7 +44,7 @@ _GPU_FAMILY = re.compile(r"^(a\d|g2|g4)[a-z]*-")
 def gpu_machine_type(gpu: GpuConfig) -> str | None:
     """The type of machine that has these GPUs; None if it must be written in the stack file."""
     if gpu.type in _ATTACHED:
-        return _DEFAULT_N1.get(gpu.count)
+        return _DEFAULT_N1.get(gpu.count) if gpu.count <= _MOST.get(gpu.type, 4) else None
     return _BUILT_IN.get(_SAME.get(gpu.type, gpu.type), {}).get(gpu.count)
 
 

@@ -21,7 +21,10 @@ ANYWHERE = "0.0.0.0/0"
 
 @dataclass(frozen=True, kw_only=True)
 class RegionLink:
-    """The way between two regions; `one` comes before `other` in the plan: the hub first, then by name."""
+    """
+    The way between two regions; `one` comes before `other` in the plan: the hub first, then by name. The same region
+    twice: the way between its machines, where that leads through the tailnet.
+    """
 
     one: str
     other: str
@@ -42,12 +45,18 @@ class Side(NamedTuple):
 
 
 def region_links(config: StackConfig, plan: NetworkPlan) -> tuple[RegionLink, ...]:
-    """Every pair of regions, with the path to expect and why."""
+    """Every pair of regions, with the path to expect and why; then every region whose machines are devices."""
     regions = {region.name: region for region in config.regions}
-    return tuple(
+    between = [
         _link(one, regions[one.name], other, regions[other.name], config.tailnet.mtu)
         for one, other in combinations(plan.regions, 2)
-    )
+    ]
+    inside = [
+        _inner_link(region, regions[region.name], config.tailnet.mtu)
+        for region in plan.regions
+        if region.mode == "per-node" and len(region.devices) > 1
+    ]
+    return (*between, *inside)
 
 
 def _link(
@@ -61,6 +70,23 @@ def _link(
         path, reason = _path(one.name, side(one_config), other.name, side(other_config))
     mtu = pair_mtu(one_config, other_config, wanted)
     return RegionLink(one=one.name, other=other.name, path=path, reason=reason, mtu=mtu, mss=tcp_mss(mtu))
+
+
+def _inner_link(region: RegionPlan, config: RegionConfig, wanted: int) -> RegionLink:
+    """Between machines of a per-node region; on a LAN they find each other's addresses there."""
+    shared: tuple[Path, str] = ("direct", "its machines share a LAN")
+    path, reason = shared if region.lan else _unseen(region.name, side(config))
+    mtu = pair_mtu(config, config, wanted)
+    return RegionLink(one=region.name, other=region.name, path=path, reason=reason, mtu=mtu, mss=tcp_mss(mtu))
+
+
+def _unseen(name: str, each: Side) -> tuple[Path, str]:
+    """Machines that share nothing: each stands towards the other as towards the internet."""
+    if each.kind == "hidden":
+        return "relayed", f"each machine of {name} {each.why}: none can dial another"
+    if each.kind == "dials":
+        return "direct", f"each machine of {name} {each.why}: two dial at once, each to a known port"
+    return "direct", f"each machine of {name} {each.why}"
 
 
 def side(region: RegionConfig) -> Side:

@@ -77,7 +77,15 @@ def _without_address(region: RegionConfig, machine: MachineConfig) -> Iterator[s
 
 
 def _without_lan(region: RegionConfig) -> Iterator[str]:
-    if region.provider.lan == "none" and len(region.machines) > 1:
+    if region.provider.lan != "none" or len(region.machines) < 2:
+        return
+    if region.provider.creates:
+        yield (
+            f"region {region.name}: mode: gateway with {len(region.machines)} machines, but {region.provider.kind} "
+            "hands out private addresses itself, so no node IP of the plan can be on its network; write mode: "
+            "per-node, or a region for each machine, which is its own gateway then"
+        )
+    else:
         yield (
             f"region {region.name}: lan: none with mode: gateway, but its machines have no other way to their "
             "gateway than a LAN; write mode: per-node, or lan: l2 or routed if they share a network"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from config.gpu import GpuSoftware, gpu_software
 from config.schema import Cni, FirewallRule, GpuConfig, MachineConfig, Mode, RegionConfig, StackConfig
 from network.cloud_routes import CloudRoutes, cloud_routes
 from network.managed import (
@@ -93,6 +94,8 @@ class RegionPlan:
     cloud_routes: CloudRoutes | None = None
     # Who asks gateways from outside the cluster whether they carry traffic: the place's load balancer.
     health_sources: tuple[IPv4Network, ...] = ()
+    gpu_software: GpuSoftware = "none"
+    gpu_taint: bool = False
     # Whether its gateways are nodes of the cluster; to EKS a machine of its own VPC cannot be a hybrid node.
     gateways_join: bool = True
     # How the region's ranges are shared with the nodes of a cloud that runs the control plane; None elsewhere.
@@ -246,10 +249,12 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         gateway_firewall=region.gateway_firewall,
         usd_per_hour=gpus_per_hour(region, [node.gpu for node in nodes if node.gpu]),
         no_inbound=region.no_inbound,
+        cloud_routes=cloud_routes(region, sum(1 for node in nodes if node.role == "gateway")),
         health_sources=region.provider.health_sources if region.mode == "gateway" else (),
+        gpu_software=gpu_software(region.gpu_software, region.provider.kind),
+        gpu_taint=region.gpu_taint,
         gateways_join=control_plane_kind(region) != "eks",
         managed=ranges_of(region),
-        cloud_routes=cloud_routes(region, sum(1 for node in nodes if node.role == "gateway")),
     )
 
 

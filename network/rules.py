@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from config.schema import CloudRegionConfig, ControlPlaneConfig, RegionConfig, StackConfig
 from network.aws_rules import aws_problems
 from network.gcp_rules import gcp_problems
+from network.gpu_rules import gpu_problems
 from network.machine_rules import address_problems, machine_problems
 from network.managed_rules import managed_problems
 from network.modes import is_device, mode_problems
@@ -25,6 +26,7 @@ from network.prefixes import (
 from network.prices import price_problems
 from network.range_rules import range_problems
 from network.reach_rules import reach_problems
+from network.seller_rules import seller_problems
 from network.versions import SEVERAL_GATEWAYS, older
 
 LONGEST_NODE_NAME = 63
@@ -57,8 +59,10 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *_gateways(config, drafts),
         *_prefixes(config, drafts),
         *mode_problems(config, drafts),
+        *seller_problems(config),
         *price_problems(config),
         *aws_problems(config, drafts),
+        *gpu_problems(config),
     ]
     return tuple(dict.fromkeys(found))
 

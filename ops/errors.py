@@ -14,9 +14,11 @@ class Unreachable(OpsError):
 class HttpError(OpsError):
     """The server answered with an error status."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        # Seconds that the server asks to wait (RFC 9110, section 10.2.3), if it says so.
+        self.retry_after = retry_after
 
     @property
     def transient(self) -> bool:

@@ -80,6 +80,7 @@ class JsonClient:
         self._server_name, self._timeout = server_name, timeout
         self._connection: http.client.HTTPConnection | None = None
         self.server_time: datetime = datetime.now(UTC)
+        self._retry_after: float | None = None
 
     def request(
         self,
@@ -97,7 +98,8 @@ class JsonClient:
         payload = None if body is None else json.dumps(body).encode()
         status, text = self._exchange(method, target, payload, headers)
         if status >= 400:
-            raise HttpError(status, f"{method} {self.base}{path}: HTTP {status}: {_message(text)}")
+            said = f"{method} {self.base}{path}: HTTP {status}: {_message(text)}"
+            raise HttpError(status, said, self._retry_after)
         try:
             parsed = json.loads(text or "{}")
         except ValueError:
@@ -115,6 +117,7 @@ class JsonClient:
                 response = connection.getresponse()
                 text = response.read().decode("utf-8", "replace")
                 self._note_time(response.getheader("Date"))
+                self._retry_after = _seconds(response.getheader("Retry-After"))
                 if response.will_close:
                     self.close()
                 return response.status, text
@@ -164,6 +167,11 @@ class _NamedHTTPSConnection(http.client.HTTPSConnection):
         http.client.HTTPConnection.connect(self)
         context: ssl.SSLContext = self._context  # type: ignore[attr-defined]  # set by HTTPSConnection, absent in its stub
         self.sock = context.wrap_socket(self.sock, server_hostname=self.server_name)
+
+
+def _seconds(header: str | None) -> float | None:
+    """Retry-After as seconds; its other form, a date, is rare and not read."""
+    return float(header) if header and header.isdecimal() else None
 
 
 def _message(text: str) -> str:

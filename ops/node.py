@@ -15,6 +15,11 @@ NODES = "/api/v1/nodes"
 DECLARED = "tailspan.dev/declared"
 # The token that the machine joined with: another one means that the machine behind the Node was replaced.
 JOINED_WITH = "tailspan.dev/joined-with"
+# Until the kubelet has reported: with a Node of no capacity in its cache it would refuse its own static pods
+# (OutOfpods, pkg/kubelet/lifecycle/predicate.go), and those it never tries again. On registering it only fills in what
+# is missing, its first status replaces every one of these (kubelet_node_status.go, nodestatus/setters.go). As much as a
+# large machine has, lest something be refused in that second; ordinary pods wait for the taint not-ready to go.
+UNTIL_REPORTED = {"cpu": "64", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "110"}
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 
@@ -136,6 +141,10 @@ def declare(kube: Kube, spec: NodeSpec) -> Json:
         try:
             if node is None:
                 return kube.create(NODES, _new(spec))
+            if not (node.get("status") or {}).get("allocatable"):
+                # Declared before Nodes got a capacity, or by somebody else, and never reported since.
+                status = _status() | {"metadata": {"resourceVersion": node["metadata"]["resourceVersion"]}}
+                node = kube.patch(f"{spec.path}/status", status)
             body = changes(node, spec)
             if not body:
                 return node
@@ -161,4 +170,9 @@ def _new(spec: NodeSpec) -> Json:
         "kind": "Node",
         "metadata": {"name": spec.name, "labels": spec.labels, "annotations": {DECLARED: spec.declared}},
         "spec": node_spec,
+        **_status(),
     }
+
+
+def _status() -> Json:
+    return {"status": {"capacity": dict(UNTIL_REPORTED), "allocatable": dict(UNTIL_REPORTED)}}

@@ -59,13 +59,12 @@ async def _until_stopped(work: Any, machine: str) -> None:
 
 async def _run(login: Login, command: str, script: str, machine: str, patience: float, name: str) -> None:
     async with AsyncExitStack() as stack:
-        keys = await _agent_keys(stack)
         tunnel = None
         for hop in (login.jump, login):
             if hop is None:
                 continue
             step = f"machine {machine}: step 'reach {hop} over SSH'"
-            tunnel = await _dial(stack, hop, keys, tunnel, Deadline(patience), step)
+            tunnel = await _dial(stack, hop, tunnel, Deadline(patience), step)
         status, tail = await _execute(tunnel, command, script, f"machine {machine}: step '{name}'")
         if status != 0:
             said = "\n".join(tail) or "(it printed nothing)"
@@ -86,15 +85,17 @@ async def _agent_keys(stack: AsyncExitStack) -> list[Any]:
     return list(await (await stack.enter_async_context(agent)).get_keys())
 
 
-async def _dial(
-    stack: AsyncExitStack, hop: Login, keys: list[Any], tunnel: Any, deadline: Deadline, step: str
-) -> Any:
+async def _dial(stack: AsyncExitStack, hop: Login, tunnel: Any, deadline: Deadline, step: str) -> Any:
     import asyncssh
 
     refused, pause = 0, FIRST_PAUSE
     while True:
         try:
-            return await stack.enter_async_context(await _connect(hop, keys, tunnel))
+            # Each try asks the agent anew: one that was given up may have left an answer unread, which the next would
+            # take for its own, and be refused with another's signature.
+            async with AsyncExitStack() as agent:
+                keys = await _agent_keys(agent)
+                return await stack.enter_async_context(await _connect(hop, keys, tunnel))
         except asyncssh.HostKeyNotVerifiable:
             raise OpsError(
                 f"{step}: it shows another host key than the stack expects; no secret was sent. If the machine was "

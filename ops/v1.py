@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ops import group as groups
 from ops.admission import Pass, ServiceAccountToken, bootstrap_token
@@ -22,7 +21,14 @@ from ops.http import Json
 from ops.join import join as join_cluster
 from ops.kube import Credentials, Kube, credentials
 from ops.node import CONTROL_PLANE, NodeSpec
+from ops.rented import Opening, Seller, Wanted
+from ops.rented import create as rent
+from ops.rented import delete as give_back
+from ops.rented import update as keep
+from ops.request import field as _field
+from ops.sellers import seller_of
 from ops.ssh import Login
+from ops.wait import Deadline
 
 TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 
@@ -101,6 +107,22 @@ def group_forget(request: Json) -> Json:
     return {}
 
 
+def machine_create(request: Json) -> Json:
+    """Rents a machine at the seller that the request names; one that is there already is not ordered again."""
+    return rent(*_rented(request, 1800))
+
+
+def machine_update(request: Json) -> Json:
+    return keep(*_rented(request, 600))
+
+
+def machine_delete(request: Json) -> Json:
+    seller, deadline = _seller(request, 900)
+    machine = _field(request, "machine", dict)
+    name, tag = (str(_field(machine, key, str, path="machine.")) for key in ("name", "tag"))
+    return give_back(seller, name, tag, deadline)
+
+
 VERBS: Mapping[str, Callable[[Json], Json]] = {
     "secret": secret,
     "join": join,
@@ -112,6 +134,9 @@ VERBS: Mapping[str, Callable[[Json], Json]] = {
     "group-join": group_join,
     "group-leave": group_leave,
     "group-forget": group_forget,
+    "machine-create": machine_create,
+    "machine-update": machine_update,
+    "machine-delete": machine_delete,
 }
 WITHOUT_INPUT = frozenset({"secret"})
 
@@ -239,18 +264,25 @@ def _delete_devices(device: Json, hostname: str) -> list[str]:
     )
 
 
-_MISSING = object()
+def _seller(request: Json, seconds: float) -> tuple[Seller, Deadline]:
+    deadline = Deadline(float(_field(request, "timeout", (int, float), seconds)))
+    return seller_of(_field(request, "seller", str), request, deadline), deadline
 
 
-def _field(
-    document: Json, key: str, kind: type | tuple[type, ...], default: object = _MISSING, *, path: str = ""
-) -> Any:
-    value = document.get(key, default)
-    if value is _MISSING:
-        raise OpsError(f"stdin: {path}{key} is missing")
-    if value is None and default is not _MISSING:
-        return default
-    if not isinstance(value, kind):
-        # The value is not shown: it may be a secret in the wrong place.
-        raise OpsError(f"stdin: {path}{key} is a {type(value).__name__}, which is not what is written there")
-    return value
+def _rented(request: Json, seconds: float) -> tuple[Seller, Wanted, Deadline]:
+    seller, deadline = _seller(request, seconds)
+    machine = _field(request, "machine", dict)
+    wanted = Wanted(
+        name=_field(machine, "name", str, path="machine."),
+        tag=_field(machine, "tag", str, path="machine."),
+        machine_type=_field(machine, "machine_type", str, path="machine."),
+        user_data=_field(machine, "user_data", str, path="machine."),
+        openings=frozenset(_opening(rule) for rule in _field(machine, "openings", list, path="machine.")),
+    )
+    return seller, wanted, deadline
+
+
+def _opening(rule: Json) -> Opening:
+    if not isinstance(rule, dict) or not {"protocol", "port", "source"} <= set(rule):
+        raise OpsError("stdin: machine.openings: each has protocol, port and source")
+    return Opening(str(rule["protocol"]), int(rule["port"]), str(rule["source"]))

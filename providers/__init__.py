@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import pulumi
 
-from config.schema import AwsProvider, GcpProvider, LabProvider
+from config.schema import AwsProvider, GcpProvider, HyperstackProvider, LabProvider, NebiusProvider
 from providers.base import RegionProvider, Site
+from providers.sellers import Sellers
 
 __all__ = ["RegionProvider", "Site", "provider_factory"]
 
 
-def provider_factory() -> Callable[[Site, pulumi.ResourceOptions], RegionProvider]:
+def provider_factory(
+    seller_keys: Mapping[str, pulumi.Output[str]],
+) -> Callable[[Site, pulumi.ResourceOptions], RegionProvider]:
     """
     Make region providers of one stack. A kind's module is imported only when a region uses it: the SDK of a cloud
     costs a second of every preview. Cloud credentials are held once per kind and account, not per region.
@@ -37,6 +40,8 @@ def provider_factory() -> Callable[[Site, pulumi.ResourceOptions], RegionProvide
 
         return aws_provider(region)
 
+    sellers = Sellers(seller_keys)
+
     def create(site: Site, opts: pulumi.ResourceOptions) -> RegionProvider:
         place = site.config.provider
         if isinstance(place, LabProvider):
@@ -51,6 +56,8 @@ def provider_factory() -> Callable[[Site, pulumi.ResourceOptions], RegionProvide
             from providers.aws import AwsRegion
 
             return AwsRegion(site, place, aws_account(place.region), opts)
+        if isinstance(place, HyperstackProvider | NebiusProvider):
+            return sellers.region(site, place, opts)
         from providers.ssh import SshRegion
 
         return SshRegion(site.config.machines, site.ssh.user)

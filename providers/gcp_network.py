@@ -68,9 +68,9 @@ class GcpNetwork:
         self._firewall("from-region", everything, [region.node_cidr, region.pod_cidr], None)
         if site.remote:
             self._firewall("from-remote", everything, site.remote, None)
-        if region.health_sources and region.gateways:
-            probes: _Allows = [{"protocol": "tcp", "ports": [str(HEALTH_PORT)]}]
-            self._firewall("from-balancer", probes, region.health_sources, "gateway")
+            if region.health_sources:
+                probes: _Allows = [{"protocol": "tcp", "ports": [str(HEALTH_PORT)]}]
+                self._firewall("from-balancer", probes, region.health_sources, "gateway")
 
     def open(
         self, role: Role, ingress: Sequence[FirewallRule], opts: pulumi.ResourceOptions

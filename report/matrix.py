@@ -1,4 +1,4 @@
-"""Region x region: which path is expected, before and after, and why."""
+"""Region x region, and within a per-node region: which path is expected, before and after, and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ def matrix(report: Report) -> tuple[list[str], list[list[str]]]:
     links = {frozenset((link.one, link.other)): link for link in report.links}
     names = [name for name in report.regions if any(name in pair for pair in links)]
     rows = [
-        [name, *(SELF if name == other else _cell(links.get(frozenset((name, other)))) for other in names)]
+        [
+            name,
+            *(
+                _cell(links.get(frozenset((name, other)))) or ("" if name != other else SELF)
+                for other in names
+            ),
+        ]
         for name in names
     ]
     return ["", *names], rows

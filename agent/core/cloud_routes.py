@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
+from agent.core.gateway import Decision
+
 # A partner has to be unfit for so long, seconds: nodes leave it at once, but a route that is moved is a call of an API
 # that counts them.
 LASTING_SECONDS = 1.0
@@ -39,6 +41,11 @@ class View:
     def responsible(self) -> bool:
         """Only the lowest fit one acts, and only while it forwards itself: else everything stays as it is."""
         return self.proven and bool(self.fit) and self.me == min(self.fit)
+
+
+def view_of(decision: Decision, me: int, *, drain: bool) -> View:
+    """Forwarding is proven by an answer from another region, and by the trust of every partner that lives."""
+    return View(me, frozenset(decision.fit), decision.well and decision.far and not drain)
 
 
 @dataclass

@@ -46,10 +46,12 @@ class Partner:
 class Own:
     """
     What is known of this gateway. `direct`: by target, when it last answered what was sent through the own tunnel.
-    `members`: by address, when other machines of the LAN were last heard, partners among them.
+    `members`: by address, when other machines of the LAN were last heard, partners among them. `loose`: the kernel
+    takes packets whichever way they come.
     """
 
     up: bool = True
+    loose: bool = True
     carrier: bool = True
     drain: bool = False
     direct: Mapping[str, float] = field(default_factory=dict)

@@ -176,7 +176,7 @@ class GatewayCore:
         unfit: frozenset[str],
     ) -> bool:
         """Shall nodes send through me? A doubt counts only if a partner stands where I fail."""
-        if not own.up:
+        if not own.up or not own.loose:
             return False
         heard = [beat for beat in map(judge.said, partners.values()) if beat is not None]
         others = [beat for beat in heard if beat.up and not beat.drain]

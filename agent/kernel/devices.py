@@ -11,6 +11,7 @@ from agent.config import AgentConfig
 from agent.kernel.netlink import GET_ADDRESS, Netlink
 
 LOOPBACK = 1
+TAILNET_DEVICE = "tailscale0"
 
 
 def lan_device(netlink: Netlink, config: AgentConfig) -> int | None:

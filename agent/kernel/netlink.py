@@ -25,6 +25,7 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+SET_LINK = 19
 NEW_ADDRESS, DEL_ADDRESS, GET_ADDRESS = 20, 21, 22
 NEW_ROUTE, DEL_ROUTE, GET_ROUTE = 24, 25, 26
 NEW_RULE, DEL_RULE, GET_RULE = 32, 33, 34
@@ -84,6 +85,15 @@ class NexthopMessage(nlmsg):  # type: ignore[misc]
             ("NHA_RES_GROUP_IDLE_TIMER", "uint32"),
             ("NHA_RES_GROUP_UNBALANCED_TIMER", "uint32"),
         )
+
+
+class LinkMessage(nlmsg):  # type: ignore[misc]
+    """linux/rtnetlink.h: struct ifinfomsg, with the one attribute that is set here (linux/if_link.h)."""
+
+    __slots__ = ()
+    prefix = "IFLA_"
+    fields = (("family", "B"), ("pad", "B"), ("type", "H"), ("index", "i"), ("flags", "I"), ("change", "I"))
+    nla_map = ((26, "IFLA_AF_SPEC", "cdata"),)
 
 
 _FORMATS: dict[int, type[nlmsg]] = {

@@ -125,12 +125,20 @@ fill_node() {
   printf '%s' "${text//@BOOTSTRAP_TOKEN@/"$BOOTSTRAP_TOKEN"}"
 }
 
+# All of it here, before there is a pod: when systemd reads its units anew, containers may lose their GPUs
+# (https://github.com/NVIDIA/nvidia-docker/issues/1730). `enable` would do it as well, hence --no-reload.
+reload_units() {
+  if changed /etc/systemd/system/tailspan-network.service /etc/systemd/system/tailspan-gpu.service \
+      /etc/systemd/system/kubelet.service /etc/systemd/system/kubelet.service.d/zz-tailspan.conf; then
+    systemctl daemon-reload
+  fi
+}
+
 network() {
   step "network"
   if changed /etc/tailspan/network.env /etc/tailspan/network.nft /usr/local/lib/tailspan/network.sh \
       /etc/systemd/system/tailspan-network.service || ! systemctl is-active -q tailspan-network; then
-    systemctl daemon-reload
-    systemctl enable -q tailspan-network
+    systemctl enable -q --no-reload tailspan-network
     systemctl restart tailspan-network || fail "$(journalctl -u tailspan-network -n 5 -o cat --no-pager | tr '\n' ' ')"
   fi
 }
@@ -139,7 +147,7 @@ runtime() {
   step "container runtime"
   mkdir -p /etc/containerd/conf.d
   if changed /etc/containerd/config.toml || ! systemctl is-active -q containerd; then
-    systemctl enable -q containerd
+    systemctl enable -q --no-reload containerd
     systemctl restart containerd || fail "containerd: $(journalctl -u containerd -n 5 -o cat --no-pager | tr '\n' ' ')"
   fi
 }
@@ -148,8 +156,7 @@ kubelet_service() {
   step "kubelet"
   if changed /etc/systemd/system/kubelet.service /etc/systemd/system/kubelet.service.d/zz-tailspan.conf \
       /etc/tailspan/kubelet.yaml || ! systemctl is-active -q kubelet; then
-    systemctl daemon-reload
-    systemctl enable -q kubelet
+    systemctl enable -q --no-reload kubelet
     systemctl restart kubelet || fail "$(journalctl -u kubelet -n 5 -o cat --no-pager | tr '\n' ' ')"
   fi
 }
@@ -158,8 +165,8 @@ kubelet_service() {
 has_certificate() { [ -s /var/lib/kubelet/pki/kubelet-client-current.pem ] && [ -s /etc/kubernetes/kubelet.conf ]; }
 
 # Until it has a certificate the kubelet is refused whatever it asks, and asks ever more rarely: client-go's reflectors
-# wait up to a minute. Started anew it asks at once; its pods live on. Not before the node has its capacity: a kubelet
-# that starts with a node of none refuses its own static pods, for good.
+# wait up to a minute. Started anew it asks at once; its pods live on. Not while its Node has no capacity: a kubelet that
+# starts with such a one refuses its own static pods, for good. The operator declares it with one (ops/node.py).
 restart_when_admitted() {
   has_certificate && return 0
   systemctl stop $ADMISSION 2>/dev/null || true
@@ -211,6 +218,16 @@ wait_for_forwarding() {
   fail "this gateway does not forward after 300 s, so no other one is touched: $said"
 }
 
+# A folder may be a disk of its own, which stays; and what is still mounted below it is not ours to delete.
+wipe() {
+  local folder
+  for folder in "$@"; do
+    [ -d "$folder" ] || continue
+    find "$folder" -xdev -mindepth 1 -delete || fail "$folder cannot be emptied"
+    rmdir "$folder" 2>/dev/null || true
+  done
+}
+
 leave() {
   step "leave"
   systemctl stop $ADMISSION 2>/dev/null || true
@@ -222,7 +239,7 @@ leave() {
   fi
   awk '$2 ~ "^/var/lib/kubelet/" {print $2}' /proc/mounts | sort -r | xargs -r umount -l 2>/dev/null || true
   [ -x /usr/local/lib/tailspan/network.sh ] && /usr/local/lib/tailspan/network.sh down || true
-  systemctl disable -q --now tailspan-network 2>/dev/null || true
+  systemctl disable -q --now tailspan-network tailspan-gpu 2>/dev/null || true
   # What a dead tailscaled leaves behind (k3s-io/k3s#7772).
   ip link del tailscale0 2>/dev/null || true
   ip link del cni0 2>/dev/null || true
@@ -230,9 +247,10 @@ leave() {
   ip route flush table 52 2>/dev/null || true
   nft list tables 2>/dev/null | awk '$1 == "table" && $3 ~ /^ts-|^kube-proxy/ {print $2, $3}' | while read -r f t; do nft delete table "$f" "$t"; done || true
   command -v iptables-save >/dev/null && iptables-save 2>/dev/null | grep -vE 'KUBE-|ts-(input|forward|postrouting)' | iptables-restore 2>/dev/null || true
-  rm -rf /var/lib/kubelet /var/lib/etcd /var/lib/tailspan /etc/tailspan /usr/local/lib/tailspan /var/lib/cni \
+  wipe /var/lib/kubelet /var/lib/etcd
+  rm -rf /var/lib/tailspan /etc/tailspan /usr/local/lib/tailspan /var/lib/cni \
     /etc/cni/net.d/10-tailspan.conflist /etc/systemd/system/kubelet.service \
-    /etc/systemd/system/kubelet.service.d/zz-tailspan.conf /etc/systemd/networkd.conf.d/90-tailspan.conf /etc/systemd/system/tailspan-network.service \
+    /etc/systemd/system/kubelet.service.d/zz-tailspan.conf /etc/systemd/networkd.conf.d/90-tailspan.conf /etc/systemd/system/tailspan-network.service /etc/systemd/system/tailspan-gpu.service \
     /etc/sysctl.d/90-tailspan.conf /etc/modules-load.d/tailspan.conf /var/log/pods/tailscale_*
   [ ! -e /etc/containerd/config.toml.before-tailspan ] || mv -f /etc/containerd/config.toml.before-tailspan /etc/containerd/config.toml
   rm -f "$PENDING"
@@ -244,7 +262,9 @@ join() {
   # Only now: the run before this one may have written until it let go of the lock.
   CHANGED=" $(cat "$PENDING" 2>/dev/null || true) "
   preflight
+  gpu_preflight
   packages
+  gpu_packages
   # Kept for the day the machine leaves; only the first run sees the original.
   # Not `cp -n`: it fails on an existing copy in some coreutils, which would end a second run without a word.
   if [ ! -e /etc/tailspan/network.env ] && [ -e /etc/containerd/config.toml ] &&
@@ -252,8 +272,10 @@ join() {
     cp /etc/containerd/config.toml /etc/containerd/config.toml.before-tailspan
   fi
   write_files
+  reload_units
   host_settings
   network
+  gpu_runtime
   runtime
   machine_role
   rm -f "$PENDING"

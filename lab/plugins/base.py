@@ -96,6 +96,13 @@ class Resource:
         """(inputs, outputs) as they really are, None if the thing is gone. Default: nothing to look at."""
         return inputs, outputs
 
+    def believed(self, call: Call, stated: Properties, *, external: bool) -> Properties:
+        """
+        What a preview that asks nobody says of a thing that exists: the state, or of an external one what the program
+        states about it.
+        """
+        return stated
+
     def delete(self, call: Call, resource_id: str, inputs: Properties, outputs: Properties) -> None:
         raise PluginError(f"{type(self).__name__} cannot be deleted")
 
@@ -119,6 +126,8 @@ class Package:
     resources: Mapping[str, Resource]
     functions: Mapping[str, Function] = field(default_factory=dict)
     config: Kind = field(default_factory=lambda: Record({}))
+    # It can say what would be made and make nothing, in the lab neither.
+    preview_only: bool = False
     # Given old and new provider configuration: does the provider now talk to another world?
     elsewhere: Callable[[Properties, Properties], bool] = lambda old, new: False
 
@@ -126,3 +135,11 @@ class Package:
 def under(path: str, prefix: str) -> bool:
     """Is the path the prefix or inside it? `spec.selector.app` is in `spec.selector`, not in `spec.sel`."""
     return path == prefix or path.startswith((f"{prefix}.", f"{prefix}["))
+
+
+def preview_only(package: str) -> PluginError:
+    return PluginError(
+        f"pulumi-resource-{package} is tailspan's stand-in here, and it only previews: nothing was made at {package}. "
+        f"Take lab/plugins/bin off PATH and run `pulumi up` with the official plugin "
+        f"(pulumi plugin install resource {package}); `make preview STACK=...` needs neither it nor an account."
+    )

@@ -29,7 +29,8 @@ def refuse_lasting_state(backend_url: str) -> None:
 def rehearsed_stdout() -> str:
     """
     One answer for every command: it holds each value that the program reads out of some command's output
-    (components/cluster.py: the stack's seed, the CA, the operator's kubeconfig), made up.
+    (components/cluster.py: the stack's seed, the CA, the operator's kubeconfig; providers/rented.py: a machine's
+    address), made up.
     """
     cluster = {"name": "rehearsal", "cluster": {"server": "https://rehearsal.invalid:6443"}}
     context = {"name": "rehearsal", "context": {"cluster": "rehearsal", "user": "rehearsal"}}
@@ -43,4 +44,4 @@ def rehearsed_stdout() -> str:
     }
     texts = {"ca": "rehearsed certificate", "kubeconfig": json.dumps(kubeconfig)}
     encoded = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
-    return json.dumps({"seed": "00" * 32, **encoded})
+    return json.dumps({"seed": "00" * 32, "public_ip": "192.0.2.1", **encoded})

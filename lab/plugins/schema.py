@@ -38,7 +38,17 @@ class Record:
         return {name.rstrip("!"): kind for name, kind in self.fields.items()}
 
 
-Kind = Scalar | ListOf | MapOf | OneOf | Record
+class Judge:
+    """A kind that judges values by itself."""
+
+    def problems(self, value: Any, path: str) -> Iterator[Problem]:
+        raise NotImplementedError
+
+    def wanted(self) -> str:
+        raise NotImplementedError
+
+
+Kind = Scalar | ListOf | MapOf | OneOf | Record | Judge
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,8 @@ def problems(kind: Kind, value: Any, path: str = "") -> Iterator[Problem]:
         return
     if isinstance(kind, Record):
         yield from _record_problems(kind, value, path)
+    elif isinstance(kind, Judge):
+        yield from kind.problems(value, path)
     elif isinstance(kind, ListOf) and isinstance(value, list):
         for index, item in enumerate(value):
             yield from problems(kind.item, item, f"{path}[{index}]")
@@ -69,7 +81,7 @@ def problems(kind: Kind, value: Any, path: str = "") -> Iterator[Problem]:
         for key, item in value.items():
             yield from problems(kind.item, item, f"{path}.{key}" if path else key)
     elif not _fits(kind, value):
-        yield Problem(path, f"got {describe(value)}, wants {_wanted(kind)}")
+        yield Problem(path, f"got {describe(value)}, wants {wanted(kind)}")
 
 
 def _fits(kind: Kind, value: Any) -> bool:
@@ -101,11 +113,15 @@ def _record_problems(kind: Record, value: Any, path: str) -> Iterator[Problem]:
 
 
 def _suggest(name: str, known: Mapping[str, Kind]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    # The program's own spelling of a property is the commonest slip in an object written out by hand.
+    flat = {one.lower(): one for one in known}.get(name.replace("_", "").lower())
+    close = [flat] if flat else difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else f" (known: {', '.join(sorted(known))})"
 
 
-def _wanted(kind: Kind) -> str:
+def wanted(kind: Kind) -> str:
+    if isinstance(kind, Judge):
+        return kind.wanted()
     if isinstance(kind, OneOf):
         return " or ".join(f'"{choice}"' for choice in kind.choices)
     if isinstance(kind, str):

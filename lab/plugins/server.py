@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import threading
 import traceback
@@ -12,7 +13,17 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
 
-from lab.plugins.base import Call, CheckFailed, InitFailed, Package, PluginError, Properties, Resource, under
+from lab.plugins.base import (
+    Call,
+    CheckFailed,
+    InitFailed,
+    Package,
+    PluginError,
+    Properties,
+    Resource,
+    preview_only,
+    under,
+)
 from lab.plugins.diff import changes
 from lab.plugins.engine_log import EngineLog
 from lab.plugins.protos import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
@@ -30,6 +41,11 @@ from lab.plugins.values import (
 )
 
 MODE_VARIABLE = "TAILSPAN_STANDIN"
+# Which verb of the engine runs: a preview, or something that makes things.
+VERB_VARIABLE = "TAILSPAN_VERB"
+PREVIEWS = ("preview", "preview_destroy")
+# A list of more names than this helps nobody.
+MANY = 50
 NOTHING_HAPPENS = {"offline": "an offline preview", "rehearsal": "a rehearsal"}
 # Set by the SDK on every provider; they say which official plugin was meant and are no business of ours.
 PROVIDER_META = ("version", "pluginDownloadURL", "__internal")
@@ -79,6 +95,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self, package: Package, log: EngineLog) -> None:
         self.package, self.engine_log = package, log
         self.mode = os.environ.get(MODE_VARIABLE, "")
+        self.verb = os.environ.get(VERB_VARIABLE, "")
         self.config: Properties = {}
         self.cancelled = threading.Event()
 
@@ -211,9 +228,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource, marked = self._resource(request.urn), decode(request.inputs)
         if self.mode != "lab":
             # Nothing to ask: an offline preview believes the state.
-            return provider_pb2.ReadResponse(
-                id=request.id, properties=request.properties, inputs=request.inputs
-            )
+            stated = decode(request.properties)
+            external = not request.inputs.fields
+            believed = encode(resource.believed(self._call(request.urn), stated, external=external))
+            return provider_pb2.ReadResponse(id=request.id, properties=believed, inputs=request.inputs)
         call = self._working_call(request, marked)
         found = resource.read(call, request.id, plain(marked), plain(decode(request.properties)))
         if found is None:
@@ -243,6 +261,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 f"offline previews only, and this stack is neither. Remove lab/plugins/bin from PATH, or set "
                 f"PULUMI_IGNORE_AMBIENT_PLUGINS=1, so that the engine uses the official plugin."
             )
+        elif self.mode == "lab" and self.package.preview_only and self.verb not in PREVIEWS:
+            raise preview_only(self.package.name)
 
     def _resource(self, urn: str) -> Resource:
         token = urn.split("::")[2].rsplit("$", 1)[-1]
@@ -252,10 +272,12 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return resource
 
     def _unknown(self, what: str, token: str, known: Any) -> str:
-        names = ", ".join(sorted(known)) or "none"
-        return (
-            f"The lab's stand-in for the {self.package.name} plugin has no {what} {token}. It knows: {names}."
-        )
+        if len(known) > MANY:
+            near = difflib.get_close_matches(token, known, n=3)
+            said = f"Did you mean {' or '.join(near)}?" if near else f"None of the {len(known)} is like it."
+        else:
+            said = f"It knows: {', '.join(sorted(known)) or 'none'}."
+        return f"The lab's stand-in for the {self.package.name} plugin has no {what} {token}. {said}"
 
     def _working_call(self, request: Any, marked: Properties) -> Call:
         """A call that may change the world; only the lab ever gets one."""

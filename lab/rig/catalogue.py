@@ -119,6 +119,7 @@ EVENTS: tuple[Event, ...] = (
     _failure("up but not forwarding: ip_forward=0", faults.no_forwarding, _cure, worst=3.0, compared=True),
     _failure("up but not forwarding: a DROP rule", faults.drop_rule, _cure, worst=3.0),
     _failure("up but not forwarding: rp_filter=1", faults.strict_rp_filter, _cure, worst=3.0),
+    _failure("up but not forwarding: rp_filter=1 as a rule", faults.strict_packet_filter, _cure, worst=3.0),
     _maintenance("drain", "drain", pods.drain_and_stop, compared=True),
     Event(
         name="rolling",

@@ -70,6 +70,13 @@ def strict_rp_filter(rig: Rig, victim: NodePlan) -> None:
     rig.machine(victim).sh("for file in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 1 >$file; done")
 
 
+def strict_packet_filter(rig: Rig, victim: NodePlan) -> None:
+    """The same as a rule, as firewalls have it (nft `fib`, iptables `rpfilter`): no setting that an agent mends."""
+    rule = 'iifname != "lo" fib saddr . iif oif missing drop;'
+    chain = f"chain prerouting {{ type filter hook prerouting priority raw; {rule} }}"
+    _load(rig.machine(victim).argv(["nft", "-f", "-"]), "inet", chain)
+
+
 def region_cut_off(rig: Rig, region: RegionPlan) -> None:
     port = addresses.internet_port(rig.records.network(region.name).public_ip)
     run(["ip", "-n", addresses.INTERNET, "link", "set", port, "down"])

@@ -51,6 +51,16 @@ def _machine(node: NodePlan, records: Records) -> MachineRecord:
     )
 
 
+def publish(records: Records, node: NodePlan) -> None:
+    """A plain machine gets what a gateway has, a public address and its openings, as each has in per-node mode."""
+    record, address = records.machine(node.name), records.hand_out_public_ip()
+    spec = record.spec.model_copy(update={"role": "gateway", "public": True})
+    records.machines[node.name] = record.model_copy(
+        update={"spec": spec, "public_ip": address, "ssh_host": address, "ssh_port": 22}
+    )
+    net.apply(records, node.region)
+
+
 def create(records: Records) -> None:
     net.create_internet()
     for name, network in records.networks.items():

@@ -28,7 +28,7 @@ from tools import paths
 _BASELINE_PATIENCE = 8.0
 _PATIENCE = 10.0
 # On a routed LAN the hop inside the region is another; what follows it is the same.
-_ROUTED = "power_off,kill_tailscaled,kill_pod,kill_agent,lan_dead,tailnet_dead,strict_rp_filter"
+_ROUTED = "power_off,kill_tailscaled,kill_pod,kill_agent,lan_dead,tailnet_dead,strict_rp_filter,strict_packet_filter"
 TITLES = {
     "agent": "tailspan",
     "agent, routed LAN": "tailspan, routed LAN",

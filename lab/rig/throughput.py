@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.rig import cpu, gateway
+from lab.rig import cpu, gateway, lan
 from lab.rig.node import pod_addresses
 from lab.rig.rig import Rig
 from lab.rig.routes import spread
@@ -18,7 +19,17 @@ from network.plan import NodePlan
 # The port that the tailnet's policy opens between gateways (network/tailnet_policy.py, AGENT_PORT).
 _PORT = 41642
 _SECONDS = 5.0
-_ENDS_WITHIN = 20.0
+_ENDS_WITHIN = _KNOWN_WITHIN = 20.0
+# bootstrap/hostnetwork.py has these for devices.
+_SEGMENTS = """
+table inet rig_segments {{
+  chain forward {{
+    type filter hook forward priority mangle; policy accept;
+    oifname "tailscale0" tcp flags & (syn | rst) == syn tcp option maxseg size set {mss}
+    iifname "tailscale0" tcp flags & (syn | rst) == syn tcp option maxseg size set {mss}
+  }}
+}}
+"""
 _NESTED = "192.0.2.1", "192.0.2.2"
 
 
@@ -52,8 +63,7 @@ def measure(rig: Rig) -> list[Speed]:
     ]
     nested = _nest(rig, (here, there))
     speeds.append(_run(rig, "pod to pod, VXLAN nested in the tunnel", nested))
-    for node in (here, there):
-        _make_device(rig, node)
+    _make_devices(rig, (here, there))
     speeds.append(_run(rig, "pod to pod, tailscaled on both nodes (per-node mode)", pods))
     return speeds
 
@@ -72,13 +82,28 @@ def _nest(rig: Rig, ends: tuple[NodePlan, NodePlan]) -> list[_End]:
     return [_End(rig.pod_namespace(node), address) for node, address in zip(ends, _NESTED, strict=True)]
 
 
-def _make_device(rig: Rig, node: NodePlan) -> None:
-    """The node becomes a device of the tailnet that advertises its own pods, a longer prefix than any gateway's."""
-    region = rig.region(node)
-    gateway.lay_files(rig.machine(node), rig.keys[region.name])
-    gateway.start(rig.machine(node), region, [node.pod_cidr])
-    gateway.wait_until_joined(rig.machine(node))
-    rig.wait_until_linked()
+def _make_devices(rig: Rig, nodes: Sequence[NodePlan]) -> None:
+    """The nodes become devices of the tailnet that advertise their own pods, longer prefixes than any gateway's."""
+    for node in nodes:
+        machine, region = rig.machine(node), rig.region(node)
+        lan.publish(rig.records, node)
+        gateway.lay_files(machine, rig.keys[region.name])
+        # As the product does on a device: gateways of its own region advertise its pods, too; and segments that fit.
+        machine.run("ip", "rule", "add", "to", str(node.pod_cidr), "lookup", "main", "pref", "2500")
+        machine.run("nft", "-f", "-", stdin=_SEGMENTS.format(mss=rig.plan.mss))
+        gateway.start(machine, region, [node.pod_cidr])
+    for node in nodes:
+        gateway.wait_until_joined(rig.machine(node))
+    deadline = time.monotonic() + _KNOWN_WITHIN
+    while unknown := [one.name for one in nodes if not _known(rig, one, nodes)]:
+        if time.monotonic() > deadline:
+            raise LabError(f"{', '.join(unknown)}: prefixes not in the tailnet after {_KNOWN_WITHIN:.0f} s")
+        time.sleep(0.2)
+
+
+def _known(rig: Rig, node: NodePlan, watchers: Sequence[NodePlan]) -> bool:
+    seen = [gateway.primaries(rig.machine(one)) for one in watchers if one is not node]
+    return all(str(node.pod_cidr) in known.get(node.name, ()) for known in seen)
 
 
 def _run(rig: Rig, path: str, ends: Sequence[_End]) -> Speed:
@@ -104,6 +129,9 @@ def _blast(source: _End, target: _End) -> dict[str, float]:
         answer, _ = taker.communicate(timeout=_ENDS_WITHIN)
     except subprocess.TimeoutExpired:
         raise LabError(f"the stream to {target.address} does not end") from None
+    else:
+        if sender.returncode or taker.returncode:
+            raise LabError(f"the stream to {target.address} broke off")
     finally:
         for process in (sender, taker):
             process.kill()

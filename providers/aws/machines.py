@@ -31,7 +31,13 @@ FIRST_BOOT = ["ami", "user_data"]
 
 
 class Instances:
-    """The machines of one region, and the interfaces of those that keep theirs for life."""
+    """
+    The machines of one region. Their interfaces are part of them: of an interface that stands alone the provider turns
+    the check of source and destination on again (hashicorp/terraform-provider-aws#44768), and the gateways are no more.
+    """
+
+    # Of machines that are routed to, by name.
+    interfaces: dict[str, pulumi.Output[str]]
 
     def __init__(
         self, site: Site, place: AwsProvider, network: AwsNetwork, profile: pulumi.Input[str] | None
@@ -40,14 +46,12 @@ class Instances:
         self._place = place
         self._network = network
         self._profile = profile
-        self.interfaces: dict[str, ec2.NetworkInterface] = {}
+        self.interfaces = {}
 
     def machine(self, node: NodePlan, group: RoleGroup, opts: pulumi.ResourceOptions) -> Machine:
-        if node.role == "worker":
-            instance = self._worker(node, group, opts)
-            address = instance.public_ip
-        else:
-            instance, address = self._fixed(node, group, opts)
+        instance = self._instance(node, group, opts)
+        self.interfaces[node.name] = instance.primary_network_interface_id
+        address = instance.public_ip if node.role == "worker" else self._address(node, instance, opts)
         return Machine(
             name=node.name,
             login=Login(
@@ -69,7 +73,7 @@ class Instances:
         machines = InstanceGroup(f"{name}-machines", opts)
         # What the group waits for its machines wait for, too: a component's own dependencies are not theirs.
         child = pulumi.ResourceOptions(parent=machines, provider=account, depends_on=opts.depends_on)
-        found = {node.name: self._worker(node, group, child) for node in nodes}
+        found = {node.name: self._instance(node, group, child) for node in nodes}
         hosts = pulumi.Output.all(
             **{
                 node.name: pulumi.Output.all(found[node.name].public_ip, self._public_key(node)).apply(_host)
@@ -84,39 +88,23 @@ class Instances:
             provider_ids={node.name: _provider_id(node) for node in nodes},
         )
 
-    def _fixed(
-        self, node: NodePlan, group: RoleGroup, opts: pulumi.ResourceOptions
-    ) -> tuple[ec2.Instance, pulumi.Output[str]]:
-        """An interface and an address that outlive the instance: routes lead to the one, people know the other."""
-        interface = ec2.NetworkInterface(
-            f"{node.name}-interface",
-            subnet_id=self._network.subnet_id,
-            private_ips=[str(node.node_ip)],
-            security_groups=[group.resource.id],
-            source_dest_check=False,
-            tags=self._tags(node),
-            opts=opts,
-        )
+    def _address(
+        self, node: NodePlan, instance: ec2.Instance, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        """A public address that outlives the instance: it is written down elsewhere."""
         address = ec2.Eip(
             f"{node.name}-address",
             domain="vpc",
-            network_interface=interface.id,
+            instance=instance.id,
             tags=self._tags(node),
             opts=self._after(opts, *self._network.way_out),
         )
-        self.interfaces[node.name] = interface
-        instance = ec2.Instance(
-            node.name,
-            **self._common(node),
-            primary_network_interface=ec2.InstancePrimaryNetworkInterfaceArgs(
-                network_interface_id=interface.id
-            ),
-            opts=self._options(node, opts, [*group.rules, address]),
-        )
-        return instance, address.public_ip
+        found: pulumi.Output[str] = address.public_ip
+        return found
 
-    def _worker(self, node: NodePlan, group: RoleGroup, opts: pulumi.ResourceOptions) -> ec2.Instance:
-        """Amazon hands out its public address: of Elastic IP addresses an account has five by default."""
+    def _instance(self, node: NodePlan, group: RoleGroup, opts: pulumi.ResourceOptions) -> ec2.Instance:
+        # Workers get an address from Amazon's pool: of Elastic IP addresses an account has five by default.
+        pooled = node.role == "worker"
         return ec2.Instance(
             node.name,
             **self._common(node),
@@ -124,9 +112,8 @@ class Instances:
             private_ip=str(node.node_ip),
             vpc_security_group_ids=[group.resource.id],
             source_dest_check=False,
-            associate_public_ip_address=True,
-            # A stopped instance has no such address, which would count as a change that needs another machine.
-            opts=self._options(node, opts, group.rules, ignore=["associate_public_ip_address"]),
+            associate_public_ip_address=True if pooled else None,
+            opts=self._options(node, opts, group.rules),
         )
 
     def _common(self, node: NodePlan) -> dict[str, Any]:
@@ -158,10 +145,10 @@ class Instances:
         node: NodePlan,
         opts: pulumi.ResourceOptions,
         after: Sequence[pulumi.Resource],
-        ignore: Sequence[str] = (),
     ) -> pulumi.ResourceOptions:
         own = pulumi.ResourceOptions(
-            ignore_changes=[*FIRST_BOOT, *ignore],
+            # The address: a stopped instance has none, which would count as a change that needs another machine.
+            ignore_changes=[*FIRST_BOOT, "associate_public_ip_address"],
             # A wiped machine: its host key is another one, and so is everything that it boots with.
             replacement_trigger=pulumi.Output.from_input(node.generation),
             # Its address cannot be had twice.

@@ -29,7 +29,7 @@ class GatewayRoutes:
         if site.plan.cloud_routes:
             self.profile = self._profile(opts)
 
-    def lead_to(self, interface: ec2.NetworkInterface, opts: pulumi.ResourceOptions) -> None:
+    def lead_to(self, interface: pulumi.Input[str], opts: pulumi.ResourceOptions) -> None:
         moved = pulumi.ResourceOptions(ignore_changes=["network_interface_id"]) if self.profile else None
         for label, table in self._network.tables.items():
             for cidr in self._site.remote:
@@ -37,7 +37,7 @@ class GatewayRoutes:
                     f"{self._site.plan.name}-{label}-to-{cidr}",
                     route_table_id=table.id,
                     destination_cidr_block=str(cidr),
-                    network_interface_id=interface.id,
+                    network_interface_id=interface,
                     opts=pulumi.ResourceOptions.merge(opts, moved),
                 )
 

@@ -51,10 +51,15 @@ class Recording:
     resources: dict[str, Resource] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    computed: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Resource:
         return self.resources[name]
+
+    def outputs_of(self, name: str) -> dict[str, Any]:
+        """What a resource's provider says of it."""
+        return self.resources[name].inputs | self.computed[name]
 
     def of(self, kind: str) -> dict[str, Resource]:
         """Resources whose type ends so, by name."""

@@ -13,7 +13,12 @@ from tests.components.recording import Secret
 
 _PARAMETER = re.compile(r"^ +(\w+): (.+?)( = None)?(?:,|\):)$", re.MULTILINE)
 _NESTED = re.compile(r"'(\w+Args)'")
-_PLAIN = {"str": str, "bool": bool, "int": (int, float), "float": (int, float)}
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int, float),
+    "float": (int, float),
+}
 
 
 @cache
@@ -80,6 +85,6 @@ def _value(package: str, module: str, kind: str, value: Any, where: str) -> Iter
     plain = re.search(r"_builtins\.(\w+)", kind)
     assert plain, f"{where}: the SDK says {kind}"
     wanted = _PLAIN[plain[1]]
-    right = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
+    right = isinstance(value, wanted) and (bool in wanted or not isinstance(value, bool))
     if not right:
         yield f"{where}: {value!r} is no {plain[1]}"

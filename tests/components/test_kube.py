@@ -27,6 +27,7 @@ CLASSES = {
     "RoleBinding": pulumi_kubernetes.rbac.v1,
     "ResourceQuota": pulumi_kubernetes.core.v1,
     "PodDisruptionBudget": pulumi_kubernetes.policy.v1,
+    "RuntimeClass": pulumi_kubernetes.node.v1,
 }
 ROLE_REF = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}
 PROPERTIES: dict[str, dict[str, Any]] = {
@@ -39,6 +40,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     "Deployment": {"spec": {"replicas": 2, "template": {"spec": {"dnsPolicy": "Default"}}}},
     "ClusterRole": {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]},
     "PodDisruptionBudget": {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}},
+    "RuntimeClass": {"handler": "h", "scheduling": {"nodeSelector": {"a": "b"}}},
     "Role": {"rules": [{"apiGroups": [""], "resourceNames": ["x"], "verbs": ["get"]}]},
     "ClusterRoleBinding": {"role_ref": ROLE_REF, "subjects": [{"kind": "Group", "name": "g"}]},
     "RoleBinding": {"role_ref": ROLE_REF, "subjects": [{"kind": "Group", "name": "g"}]},

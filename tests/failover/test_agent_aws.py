@@ -32,7 +32,9 @@ from agent.core.cloud_routes import (
     Route,
     RouteWatch,
     View,
+    view_of,
 )
+from agent.core.gateway import Decision
 
 SUPERNETS = (IPv4Network("10.0.0.0/9"), IPv4Network("10.128.0.0/9"))
 ADDRESSES = ("10.0.0.20", "10.0.0.21", "10.0.0.22")
@@ -126,6 +128,29 @@ def test_a_route_that_somebody_takes_back_is_not_fought_for() -> None:
             now += 1.0
         pauses.append(now - begin)
     assert pauses == [SHORTEST_PAUSE * 2**times for times in range(5)]
+
+
+WELL: dict[str, Any] = {
+    "lan": True, "far": True, "well": True, "unfit": ("gw-1",), "fit": (1, 2), "ask": (), "claims": {},
+    "relieved": False, "returning": (), "doubted": (), "reasons": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "drain", "acts"),
+    [
+        ({}, False, True),
+        ({}, True, False),
+        ({"well": False}, False, False),
+        ({"far": False}, False, False),
+        ({"fit": (0, 1, 2)}, False, False),
+    ],
+)
+def test_a_gateway_acts_while_it_is_trusted_and_hears_from_elsewhere(
+    changes: dict[str, Any], drain: bool, acts: bool
+) -> None:
+    decision = Decision(**(WELL | changes))
+    assert view_of(decision, 1, drain=drain).responsible is acts
 
 
 # What is signed. The examples are Amazon's own: the Signature Version 4 test suite, and the IAM user guide's.

@@ -17,7 +17,7 @@ from agent import prober as probing
 from agent.config import AgentConfig, Gateway, Ladder, Target
 from agent.localapi import LocalApi, LocalApiError
 from agent.prober import Prober
-from agent.status import answer, serve
+from agent.status import answer, serve, serve_health
 
 
 def config(region: str, home: str, target: str, supernet: str = "127.0.0.0/8") -> AgentConfig:
@@ -274,3 +274,39 @@ def test_a_pods_end_waits_for_the_answer_that_all_is_handed_over() -> None:
     said = asyncio.run(ask())
     assert said.startswith(b"HTTP/1.1 200 OK")
     assert said.endswith(b"\r\n\r\nrelieved\n")
+
+
+class Carrying(Draining):
+    """An agent that carries traffic."""
+
+    def ready(self) -> tuple[bool, str]:
+        return True, "carries traffic"
+
+
+@pytest.mark.parametrize(
+    ("agent", "request_line", "status"),
+    [
+        (Carrying(), b"GET /readyz HTTP/1.1", b"200"),
+        (Draining(), b"GET /readyz HTTP/1.1", b"503"),
+        (Carrying(), b"GET /healthz HTTP/1.1", b"404"),
+        (Carrying(), b"GET /metrics HTTP/1.1", b"404"),
+        (Carrying(), b"GET /hand-over HTTP/1.1", b"404"),
+        (Carrying(), b"POST /drain HTTP/1.1", b"404"),
+        (Carrying(), b"", b"404"),
+    ],
+)
+def test_a_load_balancer_learns_whether_the_gateway_carries_and_can_ask_for_nothing(
+    agent: Draining, request_line: bytes, status: bytes
+) -> None:
+    async def ask() -> bytes:
+        server = await serve_health(agent, "127.0.0.1:0")
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_line + b"\r\nHost: 10.0.0.253\r\n\r\n")
+        said = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        server.close()
+        return said
+
+    assert asyncio.run(ask()).split()[1] == status
+    assert agent.asked is None

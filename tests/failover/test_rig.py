@@ -125,6 +125,17 @@ def test_both_gateways_of_a_region_carry_what_leaves_it_and_what_comes_in() -> N
     assert all(35 <= int(share) <= 65 for pair in found for share in pair), told
 
 
+def test_throughput_is_measured_on_every_path_the_nodes_own_devices_among_them() -> None:
+    told = rig("throughput")
+    found = dict(re.findall(r"^(.*): ([\d.]+) Gbit/s, [\d.]+ s of processor per GB$", told, re.MULTILINE))
+    through, nested = "pod to pod, through the gateways", "pod to pod, VXLAN nested in the tunnel"
+    own = "pod to pod, tailscaled on both nodes (per-node mode)"
+    assert set(found) == {"gateway to gateway, over the same tunnel", through, nested, own}
+    assert all(float(speed) > 0 for speed in found.values()), told
+    # Directly between the nodes: by way of a relay it would be a fraction.
+    assert float(found[own]) > float(found[through]) / 10
+
+
 def article(tmp_path: Path, *events: str) -> dict[str, Result]:
     """The article's setup through some events, by event."""
     file = tmp_path / "article.jsonl"

@@ -32,7 +32,8 @@ _HOME = os.environ.get("TAILSPAN_HOME")
 # The lab alone; the dev stack, from harmless to rough; and last what begins without one.
 _ORDER = (
     "test_cloud", "test_dev_cluster", "test_bootstrap_order", "test_refusals", "test_theft", "test_reboot",
-    "test_gateways", "test_unusable_machines", "test_third_region", "test_node_groups", "test_interruption",
+    "test_gateways", "test_unusable_machines", "test_third_region", "test_rack", "test_node_groups",
+    "test_interruption",
 )  # fmt: skip
 
 

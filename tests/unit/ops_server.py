@@ -92,10 +92,16 @@ class FakeServer:
         return 200, body
 
     def _patch(self, path: str, _query: object, body: Json | None) -> tuple[int, Json]:
-        if path not in self.objects:
+        # As the API server: the status changes by its own path only, and nothing else does there.
+        whole, body = path.removesuffix("/status"), dict(body or {})
+        if whole not in self.objects:
             return 404, {"message": "not found"}
-        merge(self.objects[path], body or {})
-        return 200, self.objects[path]
+        if path != whole:
+            body = {"status": body.get("status", {})}
+        else:
+            body.pop("status", None)
+        merge(self.objects[whole], body)
+        return 200, self.objects[whole]
 
     def _delete(self, path: str, _query: object, _body: Json | None) -> tuple[int, Json]:
         return (200, {}) if self.objects.pop(path, None) is not None else (404, {"message": "not found"})
@@ -174,4 +180,4 @@ def ready(value: bool, heartbeat: str = "t0") -> Json:
         "message": "m",
         "lastHeartbeatTime": heartbeat,
     }
-    return {"conditions": [entry]}
+    return {"conditions": [entry], "allocatable": {"pods": "30"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
@@ -10,10 +11,11 @@ from syrupy.assertion import SnapshotAssertion
 
 from bootstrap.fence import POD_DEVICES
 from bootstrap.hostnetwork import network_env, nftables
-from config.schema import StackConfig
+from config.schema import GcpProvider, StackConfig
 from network.plan import NetworkPlan, NodePlan, RegionPlan, plan_network
 from tests.stacks import put, stack_data
 
+GCP = {"kind": "gcp", "project": "acme-ml", "region": "us-central1", "zone": "us-central1-a"}
 Place = tuple[NodePlan, RegionPlan, NetworkPlan]
 PLACES = (
     "control-plane lan",
@@ -137,3 +139,24 @@ def test_machines_of_one_lan_reach_each_others_pods_directly() -> None:
 def test_a_machine_alone_says_so() -> None:
     assert variables("gateway alone")["ALONE"] == "yes"
     assert {variables(what)["ALONE"] for what in PLACES if "alone" not in what} == {"no"}
+
+
+@pytest.mark.parametrize("what", PLACES)
+def test_pods_get_names_of_the_metadata_service_and_nothing_else(what: str) -> None:
+    """What is forwarded comes from pods, this machine's or others'; what the machine itself asks is output."""
+    text = nftables(*place(what))
+    chain = text[text.index("chain metadata") :].split("}", 1)[0]
+    assert "type filter hook forward" in chain
+    rules = re.findall(r"ip daddr 169\.254\.169\.254 (.+)$", chain, re.MULTILINE)
+    assert rules == ["udp dport 53 accept", "tcp dport 53 accept", "drop"]
+    assert "169.254.169.254" not in text.replace(chain, "")
+
+
+def test_only_a_load_balancers_probes_reach_the_port_of_health() -> None:
+    node, region, plan = place("gateway tunnel")
+    assert "41644" not in nftables(node, region, plan)
+    asked = replace(region, health_sources=GcpProvider.model_validate(GCP).health_sources)
+    rule = 'iifname != "lo" tcp dport 41644 ip saddr != { 35.191.0.0/16, 130.211.0.0/22 } drop'
+    assert rule in nftables(node, asked, plan)
+    worker = next(node for node in region.nodes if node.role == "worker")
+    assert "41644" not in nftables(worker, asked, plan)

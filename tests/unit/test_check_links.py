@@ -187,6 +187,31 @@ def test_nodes_that_differ_from_the_plan_are_named(stack: Stack, changed: dict[s
     assert all(result.cause for result in wrong)
 
 
+@pytest.mark.parametrize(
+    ("labels", "offered", "says"),
+    [
+        ({"tailspan.dev/gpu-count": "8", nodes.GPU_SOFTWARE: "device-plugin"}, {"nvidia.com/gpu": "8"}, ""),
+        (
+            {"tailspan.dev/gpu-count": "8", nodes.GPU_SOFTWARE: "device-plugin"},
+            {"nvidia.com/gpu": "7"},
+            "gpu-c offers 7 of 8 GPUs",
+        ),
+        ({"tailspan.dev/gpu-count": "8", nodes.GPU_SOFTWARE: "operator"}, {}, "gpu-c offers 0 of 8 GPUs"),
+        # gpu_software: none, as in the lab.
+        ({"tailspan.dev/gpu-count": "8"}, {}, ""),
+    ],
+)
+def test_a_node_that_does_not_offer_its_gpus_is_named(
+    stack: Stack, labels: dict[str, str], offered: dict[str, str], says: str
+) -> None:
+    node = live("gpu-c", "10.1.0.12", "10.129.12.0/24")
+    node["metadata"]["labels"] = labels
+    node["status"]["allocatable"] = offered
+    results = nodes.judge_nodes(stack, [*all_live()[:-1], node], "v1.33.1")
+    assert all(result.ok for result in results) is not bool(says)
+    assert any(says in result.detail for result in results)
+
+
 def test_a_pod_outside_its_nodes_range_is_found(stack: Stack) -> None:
     pods = {"gpu-c": Pod(name="p", node="gpu-c", ip="10.129.10.7")}
     (result,) = nodes.judge_probes({}, pods, stack)

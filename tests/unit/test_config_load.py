@@ -8,10 +8,11 @@ from typing import Any
 
 import pulumi
 import pytest
+import yaml
 from pulumi.runtime import set_all_config
 
 from config.load import load
-from tests.stacks import put, stack_data
+from tests.stacks import ROOT, put, stack_data
 
 pytestmark = pytest.mark.usefixtures("pulumi_stack")
 
@@ -81,3 +82,37 @@ def test_problems_of_the_stack_and_of_the_secrets_come_together() -> None:
     lines = refusal().splitlines()
     assert len(lines) == 3
     assert all(line.startswith("Pulumi.dev.yaml: tailspan:") for line in lines)
+
+
+SELLER_KEY = "tailspan:hyperstackApiKey"
+SET_SELLER_KEY = "pulumi config set --secret tailspan:hyperstackApiKey"
+
+
+def with_seller() -> Any:
+    region = yaml.safe_load((ROOT / "tests" / "corpus" / "bases" / "sellers.yaml").read_text())["regions"][1]
+    return put(stack_data(), "regions.2", region)
+
+
+def test_a_sellers_key_is_asked_for_where_a_region_uses_it() -> None:
+    configure(with_seller())
+    assert refusal() == (
+        f"Pulumi.dev.yaml: {SELLER_KEY}: the API key of hyperstack is missing; run: {SET_SELLER_KEY}"
+    )
+    configure(stack_data())
+    assert load().seller_keys == {}
+
+
+def test_a_sellers_key_is_a_secret() -> None:
+    values = {"tailspan:stack": json.dumps(with_seller()), KEY: "k-123", SELLER_KEY: "s-456"}
+    set_all_config(values, [KEY, SELLER_KEY])
+    settings = load()
+    assert list(settings.seller_keys) == ["hyperstack"]
+    assert asyncio.get_event_loop().run_until_complete(settings.seller_keys["hyperstack"].is_secret())
+    assert "s-456" not in repr(settings)
+
+
+def test_a_sellers_key_in_plain_text_is_refused_without_showing_it() -> None:
+    configure(with_seller(), hyperstackApiKey="s-456")
+    said = refusal()
+    assert f"is stored in plain text; revoke that key, then run: {SET_SELLER_KEY}" in said
+    assert "s-456" not in said

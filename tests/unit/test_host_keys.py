@@ -35,3 +35,11 @@ def test_user_data_lets_in_the_listed_keys_and_nobody_else() -> None:
         assert document["disable_root"] is (user != "root")
         assert document["ssh_pwauth"] is False
         assert asyncssh.import_private_key(document["ssh_keys"]["ed25519_private"])
+
+
+def test_user_data_writes_the_files_of_the_place_and_none_where_there_are_none() -> None:
+    key = host_key(SEED, "hub-gw-1")
+    text = user_data("ubuntu", ["ssh-ed25519 AAAA a"], key, {"/etc/default/agent": "[a]\nb = false\n"})
+    (file,) = yaml.safe_load(text)["write_files"]
+    assert file == {"path": "/etc/default/agent", "content": "[a]\nb = false\n", "permissions": "0644"}
+    assert "write_files" not in user_data("ubuntu", ["ssh-ed25519 AAAA a"], key)

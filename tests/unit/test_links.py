@@ -9,13 +9,14 @@ import pytest
 from config.schema import StackConfig
 from network.links import RegionLink, region_links
 from network.plan import NetworkPlanError, plan_network
-from tests.stacks import STACK_FILES, put, stack, stack_data
+from tests.stacks import HOST_KEY, STACK_FILES, put, ssh_region, stack, stack_data
 
 NAT = "regions.1.provider.nat"
 WEST_NAT = "regions.2.provider.nat"
 WHY = "regions.1.no_inbound"
 WEST_WHY = "regions.2.no_inbound"
 Edits = list[tuple[str, Any]]
+OPEN = {"protocol": "udp", "port": 41641, "source": "0.0.0.0/0"}
 
 
 def three(*edits: tuple[str, Any]) -> StackConfig:
@@ -139,3 +140,63 @@ def test_a_stack_of_one_region_has_a_size_and_no_link() -> None:
     plan = plan_network(config)
     assert region_links(config, plan) == ()
     assert plan.mtu == 1280
+
+
+# -- machines that exist already, behind NATs and without a network of their own
+
+
+def rack(*edits: tuple[str, Any], **changes: Any) -> dict[str, RegionLink]:
+    """The dev stack and two machines over SSH, each a device of its own."""
+    region = ssh_region(mode="per-node", provider={"kind": "ssh", "lan": "none"}, gateway_firewall=[OPEN])
+    del region["machines"][0]["gateway"], region["machines"][1]["jump"]
+    region["machines"][1]["address"] = "198.51.100.8"
+    config = stack(("regions.2", region | changes), *edits)
+    return {f"{link.one}-{link.other}": link for link in region_links(config, plan_network(config))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "reason"),
+    [
+        ({}, "direct", "each machine of tx can be reached at UDP 41641"),
+        ({"gateway_firewall": []}, "direct", "two dial at once, each to a known port"),
+        (
+            {"no_inbound": "private flats"},
+            "relayed",
+            "accepts nothing from outside (private flats): none can dial another",
+        ),
+        (
+            {"no_inbound": "one flat", "provider": {"kind": "ssh", "lan": "l2"}},
+            "direct",
+            "its machines share a LAN",
+        ),
+    ],
+)
+def test_machines_of_a_per_node_region_meet_through_the_tailnet(
+    changes: dict[str, Any], path: str, reason: str
+) -> None:
+    found = rack(**changes)
+    assert list(found) == ["hub-gpu", "hub-tx", "gpu-tx", "tx-tx"]
+    assert (found["tx-tx"].path, reason in found["tx-tx"].reason) == (path, True), found["tx-tx"].reason
+    assert found["tx-tx"].mtu == 1280
+
+
+def test_machines_behind_a_nat_dial_the_hub_whatever_they_are_to_each_other() -> None:
+    found = rack(no_inbound="private flats")
+    assert found["hub-tx"].path == found["gpu-tx"].path == "direct"
+    assert found["hub-tx"].reason == (
+        "hub can be reached at UDP 41641; tx accepts nothing from outside (private flats), so it dials"
+    )
+
+
+def test_two_racks_behind_nats_are_relayed_to_each_other() -> None:
+    found = rack(("regions.1.no_inbound", "an office"), no_inbound="private flats")
+    assert found["gpu-tx"].path == "relayed"
+
+
+def test_one_machine_alone_has_nobody_to_meet_in_its_region() -> None:
+    one = [{"name": "tx-a", "node_ip": "10.3.0.10", "address": "198.51.100.7", "host_key": HOST_KEY}]
+    assert "tx-tx" not in rack(machines=one)
+
+
+def test_machines_on_a_lan_behind_one_gateway_have_no_link_of_their_own() -> None:
+    assert list(links()) == ["hub-gpu", "hub-west", "gpu-west"]

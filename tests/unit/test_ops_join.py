@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,6 +69,38 @@ def test_a_machine_joins_with_everything_the_stack_says(server: FakeServer) -> N
     assert node["metadata"]["labels"] == {"topology.kubernetes.io/zone": "gpu"}
     assert node["metadata"]["annotations"][JOINED_WITH] == "abc123"
     assert server.objects[f"{CSRS}/csr-1"]["status"]["conditions"][0]["type"] == "Approved"
+
+
+def test_a_declared_node_has_room_for_static_pods_before_its_kubelet_reports(server: FakeServer) -> None:
+    """A kubelet that finds its Node without would refuse them for good."""
+    seen: list[Json] = []
+
+    def hook(fake: FakeServer, method: str, path: str, body: Json | None) -> tuple[int, Json] | None:
+        if method == "POST" and path == "/api/v1/nodes":
+            assert body is not None
+            seen.append(copy.deepcopy(body["status"]))
+        return kubelet(fake, method, path, body)
+
+    server.hook = hook
+    v1.join(stdin(server))
+    (status,) = seen
+    assert status["capacity"] == status["allocatable"]
+    assert set(status["allocatable"]) == {"cpu", "memory", "ephemeral-storage", "pods"}
+    assert int(status["allocatable"]["pods"]) > 0
+    # Nothing is said of readiness: that is the kubelet's to say.
+    assert "conditions" not in status
+
+
+@pytest.mark.parametrize("reported", [{}, {"status": {}}, {"status": {"allocatable": {"pods": "30"}}}])
+def test_a_node_that_was_declared_without_gets_it_and_one_that_reported_keeps_its_own(
+    server: FakeServer, reported: Json
+) -> None:
+    server.objects[NODE] = {"metadata": {"name": "gpu-a", "resourceVersion": "1"}, "spec": {}}
+    server.objects[NODE] |= copy.deepcopy(reported)
+    server.hook = kubelet
+    v1.join(stdin(server))
+    patches = [entry for entry in server.writes() if entry == ("PATCH", f"{NODE}/status")]
+    assert len(patches) == (0 if reported.get("status") else 1)
 
 
 def test_the_token_lives_one_hour_at_most_and_goes_when_the_node_is_ready(server: FakeServer) -> None:

@@ -18,7 +18,8 @@ from tools.__main__ import app as tools_app
 
 README = (ROOT / "README.md").read_text()
 ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *ADRS)
+CLOUDS = sorted((ROOT / "docs" / "clouds").glob("*.md"))
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *CLOUDS, *ADRS)
 CI = (ROOT / ".ci" / "run", *sorted((ROOT / ".github" / "workflows").glob("*.yml")))
 # Steps of other targets, not verbs of their own.
 INTERNAL = {"setup", "setup-dev"}

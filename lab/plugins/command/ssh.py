@@ -77,19 +77,22 @@ async def _dial(
     call: Call, stack: AsyncExitStack, hop: Hop, tunnel: asyncssh.SSHClientConnection | None
 ) -> asyncssh.SSHClientConnection:
     limit = int(hop.settings.get("dialErrorLimit") or DEFAULT_TRIES)
-    known = await stack.enter_async_context(identity(hop.settings))
     check = HostKeyCheck(str(hop), expected_key(hop.settings.get("hostKey"), str(hop)))
     tries, pause = 0, FIRST_PAUSE
     while True:
         tries += 1
-        try:
-            return await stack.enter_async_context(await _connect(hop, known, check, tunnel))
-        except (TimeoutError, OSError, asyncssh.Error) as problem:
-            check.raise_if_refused()
-            refused = isinstance(problem, asyncssh.PermissionDenied)
-            if limit != -1 and tries >= (min(limit, TRIES_WHEN_REFUSED) if refused else limit):
-                raise PluginError(_cannot_connect(hop, tries, problem, known)) from problem
-            call.log(f"waiting for SSH on {hop} (try {tries}: {_reason(problem)})", passing=True)
+        # Each try asks the agent anew: one that was given up may have left an answer unread, which the next would take
+        # for its own, and be refused with another's signature.
+        async with identity(hop.settings) as known:
+            try:
+                return await stack.enter_async_context(await _connect(hop, known, check, tunnel))
+            except (TimeoutError, OSError, asyncssh.Error) as error:
+                problem = error
+        check.raise_if_refused()
+        refused = isinstance(problem, asyncssh.PermissionDenied)
+        if limit != -1 and tries >= (min(limit, TRIES_WHEN_REFUSED) if refused else limit):
+            raise PluginError(_cannot_connect(hop, tries, problem, known)) from problem
+        call.log(f"waiting for SSH on {hop} (try {tries}: {_reason(problem)})", passing=True)
         await asyncio.sleep(pause)
         pause = min(pause * 1.6, LONGEST_PAUSE)
 

@@ -157,6 +157,15 @@ KINDS = (
         fields={"spec!": Record({"minAvailable": "any", "maxUnavailable": "any", "selector!": SELECTOR})},
     ),
     KubernetesKind(
+        group="node.k8s.io",
+        version="v1",
+        kind="RuntimeClass",
+        plural="runtimeclasses",
+        namespaced=False,
+        immutable=frozenset({"handler"}),
+        fields={"handler!": "string", "overhead": "any", "scheduling": "any"},
+    ),
+    KubernetesKind(
         group="apps",
         version="v1",
         kind="DaemonSet",
