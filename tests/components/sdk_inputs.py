@@ -47,8 +47,9 @@ def _parameters(package: str, path: str, name: str) -> dict[str, tuple[str, bool
 def problems(token: str, inputs: Mapping[str, Any]) -> list[str]:
     """What the SDK's class of a resource would not take of these inputs, and what it would miss."""
     package, path, name = token.split(":")
-    module, file = path.split("/")
-    snake = re.sub(r"(?<!^)(?=[A-Z])", "_", file).lower()
+    module = path.split("/")[0]
+    # RegionBackendService is in region_backend_service, IAMMember in iam_member.
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
     return list(_object(f"pulumi_{package}", module, f"{module}/{snake}.py", f"{name}Args", inputs, name))
 
 

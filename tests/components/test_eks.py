@@ -17,6 +17,7 @@ from providers.eks_pki import authority
 from tests.components.deploy import CLUSTER_CA, MANAGED_URL, SEED, deployed
 from tests.components.managed import eks
 from tests.components.recording import Recording, Resource, texts
+from tests.components.sdk_inputs import problems
 
 NAME = "hub-359a8b"
 HYBRID = ("tx-a", "tx-b")
@@ -31,6 +32,15 @@ def recording() -> Recording:
 def policy(role: Resource) -> list[dict[str, Any]]:
     statements: list[dict[str, Any]] = json.loads(role.value("assumeRolePolicy"))["Statement"]
     return statements
+
+
+def test_the_sdk_would_take_every_input(recording: Recording) -> None:
+    made = [item for item in recording.resources.values() if item.type.startswith("aws:")]
+    assert len(made) > 30
+    found = [line for item in made for line in problems(item.type, item.inputs)]
+    # IAM takes its documents as text, too, which the comparison does not know.
+    documents = ("Role.assumeRolePolicy:", "RolePolicy.policy:")
+    assert [line for line in found if not line.startswith(documents)] == []
 
 
 def test_a_preview_and_an_update_make_the_same(recording: Recording) -> None:

@@ -22,6 +22,7 @@ from tests.components.deploy import (
 )
 from tests.components.managed import gke
 from tests.components.recording import Recording, texts
+from tests.components.sdk_inputs import problems
 
 MACHINES = ("hub-gw-1", "hub-gw-2", "tx-a", "tx-b")
 UNMANAGED = "components.gke.io/gke-unmanaged-node"
@@ -39,6 +40,12 @@ def networks(recording: Recording) -> dict[str, IPv4Network]:
         for extra in item.inputs.get("secondaryIpRanges", []):
             found[extra["rangeName"]] = IPv4Network(extra["ipCidrRange"])
     return found
+
+
+def test_the_sdk_would_take_every_input(recording: Recording) -> None:
+    made = [item for item in recording.resources.values() if item.type.startswith("gcp:")]
+    assert len(made) > 20
+    assert [line for item in made for line in problems(item.type, item.inputs)] == []
 
 
 def test_a_preview_and_an_update_make_the_same(recording: Recording) -> None:
