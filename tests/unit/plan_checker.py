@@ -241,6 +241,12 @@ def _logins(written: Data, data: Data) -> Iterator[str]:
 def _links(data: Data, exported: Data) -> Iterator[str]:
     written = {region["name"]: region for region in data["regions"]}
     pairs = list(combinations([region["name"] for region in exported["regions"]], 2))
+    # Machines that are devices of their own meet inside their region, too.
+    pairs += [
+        (region["name"], region["name"])
+        for region in exported["regions"]
+        if per_node(written[region["name"]]) and len(region["nodes"]) > 1
+    ]
     if [(link["one"], link["other"]) for link in exported["links"]] != pairs:
         yield "the pairs of regions are not those of the plan"
     sizes = {name: packet(region, data["tailnet"].get("mtu", 1280)) for name, region in written.items()}
@@ -248,6 +254,10 @@ def _links(data: Data, exported: Data) -> Iterator[str]:
         mtu = min(sizes[link["one"]], sizes[link["other"]])
         if (link["mtu"], link["mss"]) != (mtu, mtu - 40):
             yield f"packets between {link['one']} and {link['other']} have the wrong size"
+        if link["one"] == link["other"] and written[link["one"]]["provider"]["lan"] != "none":
+            if link["path"] != "direct":
+                yield f"machines of {link['one']} share a LAN"
+            continue
         doors = [is_open(written[link["one"]]), is_open(written[link["other"]])]
         if any(doors) and link["path"] != "direct":
             yield f"{link['one']} and {link['other']} could meet"
