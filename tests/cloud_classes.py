@@ -129,6 +129,6 @@ def compared(name: str, folders: set[str] | None = None) -> tuple[int, list[str]
 
 
 if __name__ == "__main__":
-    count, found = compared(sys.argv[1])
+    count, found = compared(sys.argv[1], set(sys.argv[2:]) or None)
     print(count, *found, sep="\n")
     sys.exit(1 if found else 0)
