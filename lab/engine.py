@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+import yaml
 from pulumi.automation import Stack
 from pulumi.automation.errors import CommandError
 from rich.console import Console
 
+from config.load import SELLER_KEYS
 from lab.engine_cli import Cli, Mode, keep_no_logs, open_stack, set_secret, stack_outputs
 from lab.engine_clouds import refuse_real_clouds
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private
@@ -31,6 +33,21 @@ from tools import paths
 
 Program = Callable[[], None]
 OFFLINE_API_KEY = "offline-preview"
+
+
+def offline_secrets(text: str) -> dict[str, str]:
+    """What stands in for the secrets that a stack file's program asks for: a preview of a change reaches nobody."""
+    stack = (yaml.safe_load(text) or {}).get("config", {}).get("tailspan:stack") or {}
+    regions = stack.get("regions") if isinstance(stack, dict) else None
+    kinds = {
+        region["provider"].get("kind")
+        for region in regions or []
+        if isinstance(region, dict) and isinstance(region.get("provider"), dict)
+    }
+    sellers = [f"tailspan:{name}" for kind, name in SELLER_KEYS.items() if kind in kinds]
+    return dict.fromkeys([API_KEY, *sellers], OFFLINE_API_KEY)
+
+
 # Creates of machines mostly wait; the engine's default (4 per core) would make them wait in turn.
 PARALLEL = 32
 
@@ -243,4 +260,4 @@ def _lab_session(stack: str) -> Session:
     return Session(files, "lab", secrets={API_KEY: base.api_key}, plain={CA: base.headscale_ca_pem})
 
 
-__all__ = ["EngineError", "Session", "destroy", "outputs", "refresh", "up"]
+__all__ = ["EngineError", "Session", "destroy", "offline_secrets", "outputs", "refresh", "up"]

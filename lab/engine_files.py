@@ -109,7 +109,11 @@ class Files:
         merged = {key: value for key, value in origin.items() if key not in ENCRYPTION_KEYS}
         merged.update({key: kept[key] for key in ENCRYPTION_KEYS if key in kept})
         config = dict(merged.get("config") or {})
-        ours = {key: value for key, value in (kept.get("config") or {}).items() if key in (API_KEY, CA)}
+        ours = {
+            key: value
+            for key, value in (kept.get("config") or {}).items()
+            if key == CA or _is_own_secret(key, value)
+        }
         # Secrets in the checkout's file are encrypted for somebody else: here they are replaced by the lab's.
         foreign = {key for key, value in config.items() if isinstance(value, dict) and "secure" in value}
         for key in foreign - set(ours):
@@ -135,6 +139,11 @@ class Files:
 
     def is_up(self) -> bool:
         return any(resource.get("custom") for resource in self.latest().get("resources") or [])
+
+
+def _is_own_secret(key: str, value: Any) -> bool:
+    """Of the program's keys, one that this copy's passphrase encrypts."""
+    return key.startswith("tailspan:") and isinstance(value, dict) and "secure" in value
 
 
 def _yaml(path: Path) -> dict[str, Any]:

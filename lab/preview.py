@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lab.engine import OFFLINE_API_KEY, Session, readable
+from lab.engine import Session, offline_secrets, readable
 from lab.engine_cli import Mode
-from lab.engine_files import API_KEY, EngineError, Files
+from lab.engine_files import EngineError, Files
 from lab.rehearsal import Base, base_file, find_base, rehearsed
 from report.build import build_report
 from report.events import read_events
@@ -77,9 +77,10 @@ def against_rehearsal(files: Files, base: Base, head: Path | None = None, remark
 
 def _run(files: Files, mode: Mode, before: Side, compared_with: str, verb: str = "preview") -> Report:
     session = Session(files, mode, events=[], console=Console(quiet=True))
+    file = files.find().read_text()
     if mode == "offline":
-        session.secrets = {API_KEY: OFFLINE_API_KEY}
-    text = files.find().read_text() if verb == "preview" else None
+        session.secrets = offline_secrets(file)
+    text = file if verb == "preview" else None
     session.run(verb, planning=True)
     return build_report(
         files.stack,

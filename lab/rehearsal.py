@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from lab.engine_files import API_KEY, EngineError, Files
+from lab.engine_files import EngineError, Files
 from lab.plugins.rehearsal import REHEARSED_POLICY, THROW_AWAY
 from tools import paths, store
 
@@ -128,11 +128,11 @@ def _run_apart(stack: str, origin: Path, program: Path) -> str:
 
 def rehearse(stack: str, origin: Path) -> str:
     """Run the program that `python` finds on a stack file; what went wrong, or nothing."""
-    from lab.engine import OFFLINE_API_KEY, Session
+    from lab.engine import Session, offline_secrets
 
     files = Files(stack, paths.home() / "rehearsal", paths.repo_root(), origin)
     text = io.StringIO()
-    session = Session(files, "rehearsal", secrets={API_KEY: OFFLINE_API_KEY}, policy_packs=[],
+    session = Session(files, "rehearsal", secrets=offline_secrets(origin.read_text()), policy_packs=[],
                       console=Console(file=text, width=200, no_color=True))  # fmt: skip
     policy = files.root / "tailnet-policy.json"
     try:

@@ -30,8 +30,13 @@ _PORTS = "https://tailscale.com/kb/1082/firewall-ports"
 
 
 def regions_open_wireguard(args: ResourceValidationArgs, report: Report) -> None:
-    """A region's declared openings; also for providers whose firewall is not a resource of the stack."""
+    """
+    A region's declared openings; also for providers whose firewall is not a resource of the stack. One that nobody can
+    dial says why (`noInbound`): it dials the others, whose openings are judged here, too.
+    """
     with report.judging(f"region {args.name}"):
+        if known(args.props, "noInbound"):
+            return
         if not rules_open(rows(args.props, "gatewayFirewall"), WIREGUARD_IN):
             remedy = f"write {OPENING} under the region's gateway_firewall in the stack file"
             report(_closed(f"region {args.name}", remedy))
@@ -173,7 +178,7 @@ def _drops_foreign(machine: PolicyResource) -> str:
 
 REGIONS_OPEN_WIREGUARD = resource_rule(
     name="regions-open-udp-41641",
-    description="Every region's gateways can be reached at UDP 41641.",
+    description="Every region's gateways can be reached at UDP 41641, or no_inbound says why nobody need.",
     types=REGION_TYPES,
     validate=regions_open_wireguard,
     severity=Severity.HIGH,

@@ -124,6 +124,7 @@ CASES = {
     "regions-open-udp-41641": Cases(
         passes=[
             case(resource(REGION_TYPES[1], "gpu", {"name": "gpu", "gatewayFirewall": [SSH, OPEN]})),
+            case(resource(REGION_TYPES[1], "gpu", {"noInbound": "the campus dials", "gatewayFirewall": []})),
             case(
                 resource(
                     REGION_TYPES[0],
@@ -136,7 +137,11 @@ CASES = {
             case(
                 resource(REGION_TYPES[1], "gpu", {"name": "gpu", "gatewayFirewall": [SSH]}),
                 said="region gpu: UDP 41641 is not open",
-            )
+            ),
+            case(
+                resource(REGION_TYPES[1], "gpu", {"name": "gpu", "noInbound": "", "gatewayFirewall": [SSH]}),
+                said="region gpu: UDP 41641 is not open",
+            ),
         ],
     ),
     "firewalls-open-udp-41641": Cases(
