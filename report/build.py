@@ -66,7 +66,7 @@ def _verdict(outcome: Outcome, found: Sequence[Effect], failure: str) -> Verdict
         return Verdict(result="violates", headline=headline)
     if unjudged:
         rules = len({finding.rule for finding in unjudged})
-        headline = f"{_number(rules, 'rule')} could not be judged, see Policies: that is no consent."
+        headline = f"{rules} {'rule' if rules == 1 else 'rules'} could not be judged, see Policies: that is no consent."
         return Verdict(result="cannot judge", headline=headline)
     if failure or not outcome.finished:
         reasons = (failure,) if failure else ("the preview ended early and did not say why",)

@@ -11,7 +11,10 @@ from report.model import Effect
 from report.sides import Side
 
 KINDS = ("replaces", "drains", "restarts", "may change", "changes")
-MACHINES = (":Machine", ":MachineGroup")
+INSTANCES = ("gcp:compute/instance:Instance", "aws:ec2/instance:Instance")
+MACHINES = (":Machine", ":MachineGroup", *INSTANCES)
+# Inputs that name a machine's size.
+TYPES = ("machineType", "instanceType")
 COMMANDS = ("command:local:Command", "command:remote:Command")
 
 SCRIPT = "its script runs again and restarts what changed of packet filter, containerd and kubelet; pods keep running"
@@ -32,6 +35,9 @@ class Sides:
 
     def device(self, machine: str) -> bool:
         return any(node.device for node in self._of(machine))
+
+    def plain(self, machine: str) -> bool:
+        return all(node.role == "worker" for node in self._of(machine))
 
     def _of(self, machine: str) -> list[NodePlan]:
         return [side.nodes[machine] for side in (self.before, self.after) if machine in side.nodes]
@@ -70,6 +76,18 @@ def _machine(step: Step, sides: Sides) -> Effect | None:
     if not step.token.endswith(MACHINES) or step.op != "replace":
         return None
     return _effect("replaces", step, "is made anew and joins again; what was on its disk is lost")
+
+
+def _resized(step: Step, sides: Sides) -> Effect | None:
+    sized = any(change.path in TYPES for change in step.changes)
+    if step.token not in INSTANCES or step.op != "update" or not sized:
+        return None
+    if step.token == INSTANCES[0] and not sides.plain(step.name):
+        # `allowStoppingForUpdate` is not set for them (docs/clouds/gcp.md).
+        return _effect(
+            "restarts", step, "only a stopped machine can change its type: the update will be refused"
+        )
+    return _effect("restarts", step, "the machine stops and starts as another type, with all that runs on it")
 
 
 def _join(step: Step, sides: Sides) -> Effect | None:
@@ -137,4 +155,13 @@ def _effect(kind: str, step: Step, sentence: str, thing: str = "") -> Effect:
     return Effect(kind=kind, region=step.region, things=(thing or step.name,), sentence=sentence)  # type: ignore[arg-type]
 
 
-RULES: tuple[Rule, ...] = (_machine, _join, _script, _rollout, _tailnet_policy, _firewall, _anything)
+RULES: tuple[Rule, ...] = (
+    _machine,
+    _resized,
+    _join,
+    _script,
+    _rollout,
+    _tailnet_policy,
+    _firewall,
+    _anything,
+)

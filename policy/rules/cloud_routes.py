@@ -127,7 +127,8 @@ def _tables(resources: Sequence[PolicyResource], report: Report) -> list[_Table]
 
 def _destinations(values: Sequence[object]) -> Iterator[IPv4Network]:
     for value in values:
-        if isinstance(value, str) and ":" not in value and not value.endswith("/0"):
+        # Empty: a table that exists says so of the ranges that a route of another kind does not have.
+        if isinstance(value, str) and value and ":" not in value and not value.endswith("/0"):
             yield IPv4Network(value, strict=False)
 
 

@@ -95,9 +95,13 @@ def site(resource: Any, key: str) -> str:
     return value.rsplit("/", 1)[-1] if isinstance(value, str) else ""
 
 
+# A cloud's resource that exists has empty texts for ranges that it does not have.
+_UNSET = (None, "")
+
+
 def _one(resource: Any, key: str, owner: str, **more: Any) -> Iterator[Field]:
     value = resource.props.get(key)
-    if value is not None:
+    if value not in _UNSET:
         yield Field(owner=owner, field=key, text=str(value), urn=resource.urn, **more)
 
 
@@ -126,7 +130,7 @@ def _gcp_subnetwork(resource: Any) -> Iterator[Field]:
     owner, network = f"subnetwork {_name(resource)}", site(resource, "network")
     yield from _one(resource, "ipCidrRange", owner, sense=Sense.SUBNET, site=network)
     for row in rows(resource.props, "secondaryIpRanges"):
-        if row.get("ipCidrRange") is not None:
+        if row.get("ipCidrRange") not in _UNSET:
             yield Field(
                 owner=f"{owner}, secondary range {row.get('rangeName')}",
                 field="ipCidrRange",
@@ -161,17 +165,32 @@ def _gcp_cluster(resource: Any) -> Iterator[Field]:
         ("servicesIpv4CidrBlock", policy.get("servicesIpv4CidrBlock"), Sense.SERVICES),
         ("masterIpv4CidrBlock", private.get("masterIpv4CidrBlock"), Sense.NETWORK),
     ]
+    told = _told(resource, "subnetwork", "privateClusterConfig")
     for field, value, sense in found:
         # A length alone ("/14") leaves the choice to GKE.
-        if value and not str(value).startswith("/"):
+        if value and str(value) not in told and not str(value).startswith("/"):
             yield Field(
                 owner=owner, field=field, text=str(value), urn=resource.urn, sense=sense, site=network
             )
 
 
+def _told(resource: Any, *keys: str) -> set[str]:
+    """
+    Ranges of the subnetworks of this stack that a cluster was given. One that runs repeats them among its own
+    properties, and they are judged where they are made.
+    """
+    owners = getattr(resource, "property_dependencies", {})
+    subnetworks = [
+        owner for key in keys for owner in owners.get(key, []) if owner.resource_type == GCP_SUBNETWORK
+    ]
+    return {field.text for subnetwork in subnetworks for field in _gcp_subnetwork(subnetwork)}
+
+
 def _gcp_node_pool(resource: Any) -> Iterator[Field]:
     value = (resource.props.get("networkConfig") or {}).get("podIpv4CidrBlock")
-    if value and not str(value).startswith("/"):
+    clusters = getattr(resource, "property_dependencies", {}).get("cluster", [])
+    told = {text for cluster in clusters for text in _told(cluster, "subnetwork")}
+    if value and str(value) not in told and not str(value).startswith("/"):
         yield Field(
             owner=f"node pool {_name(resource)}", field="podIpv4CidrBlock", text=str(value), urn=resource.urn
         )

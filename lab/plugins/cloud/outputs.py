@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +16,10 @@ Leaf = Callable[[str, Kind], Any]
 # Where a program reads an address it may well parse it: one that is nobody's (RFC 5737).
 ADDRESS = re.compile(r"([iI]p|[iI]pAddress|^address)$")
 MADE_UP_ADDRESS = "192.0.2.1"
+# A managed cluster's certificate is base64 (gcp: masterAuth.clusterCaCertificate, aws: certificateAuthority.data).
+ENCODED = re.compile(r"([cC]aCertificate|^data)$")
+# Two made-up ranges would overlap. Clouds, too, answer an empty text for one that a resource does not have.
+RANGE = re.compile(r"([cC]idr(Block|Range|Ipv[46])?|destRange)$")
 MADE_UP: dict[object, Any] = {"boolean": False, "integer": 1, "number": 1}
 # Deep enough for eks.Cluster's identities[].oidcs[].issuer; some types hold themselves.
 DEEPEST = 4
@@ -29,7 +35,10 @@ def planned(schema: Record, always: frozenset[str], inputs: Properties, old: Pro
     return {name: left[name] if value is None else value for name, value in known.items()}
 
 
-def rehearsed(schema: Record, always: frozenset[str], inputs: Properties) -> Properties:
+def rehearsed(schema: Record, always: frozenset[str], inputs: Properties, logical: str = "") -> Properties:
+    """`logical`: the resource's name in the program, from which an official plugin makes the one in the cloud."""
+    if "name" in always and inputs.get("name") is None and logical:
+        inputs = {**inputs, "name": f"{logical}-{hashlib.sha256(logical.encode()).hexdigest()[:7]}"}
     return {
         name: _merged(kind, inputs[name], None, _stated)
         if inputs.get(name) is not None
@@ -77,4 +86,9 @@ def made_up(name: str, kind: Kind, depth: int = DEEPEST) -> Any:
         return kind.choices[0]
     if kind in MADE_UP:
         return MADE_UP[kind]
-    return MADE_UP_ADDRESS if ADDRESS.search(name) else f"rehearsed-{name}"
+    if ADDRESS.search(name):
+        return MADE_UP_ADDRESS
+    if RANGE.search(name):
+        return ""
+    text = f"rehearsed-{name}"
+    return base64.b64encode(text.encode()).decode() if ENCODED.search(name) else text

@@ -45,7 +45,7 @@ class CloudResource(Resource):
         return outputs.planned(self.outputs, self.always, inputs, old_outputs)
 
     def rehearse(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        return call.name, outputs.rehearsed(self.outputs, self.always, inputs)
+        return call.name, outputs.rehearsed(self.outputs, self.always, inputs, call.name)
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         raise preview_only(self.sdk.name)

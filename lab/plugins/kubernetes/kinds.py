@@ -82,6 +82,15 @@ KINDS = (
     KubernetesKind(
         group="core",
         version="v1",
+        kind="ResourceQuota",
+        plural="resourcequotas",
+        # Only the scopes cannot change (k8s.io/kubernetes/pkg/apis/core/validation: ValidateResourceQuotaUpdate).
+        fields={"spec!": Record({"hard": MapOf("any"), "scopes": ListOf("string"), "scopeSelector": "any"})},
+        immutable=frozenset({"spec.scopes"}),
+    ),
+    KubernetesKind(
+        group="core",
+        version="v1",
         kind="Namespace",
         plural="namespaces",
         namespaced=False,

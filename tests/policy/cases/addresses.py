@@ -79,6 +79,27 @@ GKE = resource(
     },
     network=[NETWORK],
 )
+NODES = subnetwork("nodes", "10.0.0.0/24", NETWORK, pods="10.128.0.0/16", services="10.96.0.0/16")
+RUNNING_GKE = resource(
+    GCP_CLUSTER,
+    "running",
+    {
+        "network": "main",
+        "clusterIpv4Cidr": "10.128.0.0/16",
+        "ipAllocationPolicy": {
+            "clusterIpv4CidrBlock": "10.128.0.0/16",
+            "clusterSecondaryRangeName": "pods",
+            "servicesIpv4CidrBlock": "10.96.0.0/16",
+            "servicesSecondaryRangeName": "services",
+        },
+        "privateClusterConfig": {"masterIpv4CidrBlock": ""},
+    },
+    network=[NETWORK],
+    subnetwork=[NODES],
+)
+RUNNING_POOL = resource(
+    GCP_NODE_POOL, "pool", {"networkConfig": {"podIpv4CidrBlock": "10.128.0.0/16"}}, cluster=[RUNNING_GKE]
+)
 ROUTE = resource(
     GCP_ROUTE,
     "to-gpu",
@@ -110,6 +131,8 @@ CASES = {
                 peering("10.64.0.0"),
             ),
             case(MAP, NETWORK, subnetwork("hub", "10.0.0.0/24", NETWORK, pods="10.128.0.0/16")),
+            # A cluster that runs repeats the ranges that it was told.
+            case(NETWORK, NODES, RUNNING_GKE, RUNNING_POOL),
             # A length alone leaves the choice to GKE, and two clusters may know the same service addresses.
             case(
                 resource(
@@ -126,6 +149,13 @@ CASES = {
             ),
         ],
         refuses=[
+            # What another subnetwork has is not what the cluster was told.
+            case(
+                NETWORK,
+                subnetwork("other", "10.0.8.0/24", NETWORK, pods="10.128.0.0/16"),
+                GKE,
+                said="clusterIpv4CidrBlock 10.128.0.0/16 overlaps subnetwork other, secondary range pods",
+            ),
             case(
                 MAP,
                 vpc("legacy", "10.96.0.0/12"),
