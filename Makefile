@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 RUNS ?= 20
 BASELINE_RUNS ?= 5
 .PHONY: up down status check drain undrain figures shell preview preview-live bench-preview bench-failover
-.PHONY: test test-fast test-failover fuzz lint lint-workflows docs clean setup setup-dev
+.PHONY: test test-fast test-failover fuzz sweep lint lint-workflows docs clean setup setup-dev
 
 up: setup
 	$(PYTHON) -m tools lab
@@ -71,6 +71,10 @@ test-failover: setup-dev
 EXAMPLES ?= 20000
 fuzz: setup-dev
 	TAILSPAN_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest tests/unit/test_plan_properties.py -s -o timeout=0
+
+# Every resource type of the two clouds' SDKs, as the preview-only plugins read it, against its classes.
+sweep: setup-dev
+	TAILSPAN_SWEEP=1 $(PYTHON) -m pytest tests/engine/test_cloud_sweep.py
 
 docs: setup-dev
 	@$(PYTHON) -m tools docs

@@ -120,15 +120,16 @@ def _options(annotation: Any) -> list[Any]:
     ]
 
 
-def compared(name: str, folders: set[str] | None = None) -> tuple[int, list[str]]:
-    """How many resource types of an SDK were compared, and what differs. Without folders: all of them."""
+def compared(name: str, folders: set[str] | None = None, every: int = 1) -> tuple[int, list[str]]:
+    """How many resource types of an SDK were compared, and what differs; of some folders, or every so manieth type."""
     sdk = Sdk(name)
     tokens = [token for token, (folder, _) in sdk.tokens.items() if not folders or folder.name in folders]
+    tokens = sorted(tokens)[::every]
     seen: set[type] = set()
     return len(tokens), [problem for token in tokens for problem in differences(sdk, token, seen)]
 
 
 if __name__ == "__main__":
-    count, found = compared(sys.argv[1], set(sys.argv[2:]) or None)
+    count, found = compared(sys.argv[1], set(sys.argv[3:]) or None, int(sys.argv[2]))
     print(count, *found, sep="\n")
     sys.exit(1 if found else 0)
