@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from bootstrap.gpu import RUNTIME_CLASS, SOFTWARE_LABEL, TAINT, is_gpu_node
+from bootstrap.gpu import RUNTIME_CLASS, SOFTWARE_LABEL, is_gpu_node
 from bootstrap.images import Images
 from components import kube
 from network.plan import NetworkPlan
@@ -123,7 +123,8 @@ def _pod(images: Images) -> dict[str, Any]:
         # Its container sees the driver by the toolkit's runtime; other pods get their GPUs by CDI and need no class.
         "runtimeClassName": RUNTIME_CLASS,
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}},
-        "tolerations": [{"key": TAINT["key"], "operator": "Exists", "effect": TAINT["effect"]}],
+        # The affinity says where it runs; GPU nodes may have any taint: ours, and that of machines outside a cloud.
+        "tolerations": [{"operator": "Exists"}],
         "containers": [
             {
                 "name": NAME,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from config.gpu import gpu_software
 from config.schema import RegionConfig, StackConfig
+from network.managed import is_managed
 
 
 def gpu_problems(config: StackConfig) -> Iterator[str]:
@@ -15,6 +16,13 @@ def gpu_problems(config: StackConfig) -> Iterator[str]:
             yield (
                 f"region {region.name}: gpu_software is {region.gpu_software}, but machines of the lab have no GPU; "
                 "take it out, or write gpu_software: none"
+            )
+    managed = [region for region in config.regions if is_managed(region)]
+    for region in config.regions:
+        if managed and region.gpu_software == "operator" and _has_gpus(region):
+            yield (
+                f"region {region.name}: gpu_software is operator, but the GPU Operator's pods tolerate no machine "
+                f"outside the cloud of {managed[0].name}'s control plane; write gpu_software: device-plugin"
             )
     chosen = {
         region.name: gpu_software(region.gpu_software, region.provider.kind)

@@ -9,6 +9,9 @@ from config.schema import AwsProvider, CloudRegionConfig, EksControlPlane, GkeCo
 from network.managed import SMALLEST_NODE_CIDR, is_managed, managed_ranges
 from network.nodes import NodeDraft
 
+# https://cloud.google.com/kubernetes-engine/docs/reference/rest/v1/projects.locations.clusters: the name is at most 40
+# characters, and that of a node pool; Pulumi makes the last 8.
+GKE_NAME, PULUMI_SUFFIX = 40, 8
 # GKE's cloud controller leaves foreign nodes alone (label components.gke.io/gke-unmanaged-node) from v35.1.2 on; an
 # earlier one deletes them as soon as they register (kubernetes/cloud-provider-gcp#1081, cherry-pick #1106).
 GKE_MINOR = (1, 35)
@@ -34,7 +37,7 @@ def managed_problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterat
         where, kind = f"region {region.name}", region.control_plane.kind
         lines = [*_place(region), *_shape(region), *_ranges(config, region), *_machines(region, drafts)]
         if isinstance(region.control_plane, GkeControlPlane):
-            lines += [*_gke_access(config), *_gke_version(config), *_gke_pods(region)]
+            lines += [*_gke_names(region), *_gke_access(config), *_gke_version(config), *_gke_pods(region)]
         elif isinstance(region.control_plane, EksControlPlane):
             lines += [
                 *_eks_access(config),
@@ -53,6 +56,22 @@ def _planned_groups(region: CloudRegionConfig) -> Iterator[str]:
             yield (
                 f"region {region.name}: node_groups[{number}].first_ip is missing; write the node IP of the group's "
                 "first machine, for example first_ip: 10.0.0.40"
+            )
+
+
+def _gke_names(region: CloudRegionConfig) -> Iterator[str]:
+    longest = GKE_NAME - PULUMI_SUFFIX - len("-gke")
+    if len(region.name) > longest:
+        yield (
+            f"the region's name has {len(region.name)} characters, and GKE takes {GKE_NAME} for a cluster, of which "
+            f"a few are added; write a name of at most {longest} characters"
+        )
+    for group in region.node_groups:
+        pool = f"{region.name}-{group.name}"
+        if len(pool) > GKE_NAME - PULUMI_SUFFIX:
+            yield (
+                f"node group {group.name}: its pool {pool} has {len(pool)} characters, and GKE takes {GKE_NAME}, "
+                f"of which a few are added; write names of at most {GKE_NAME - PULUMI_SUFFIX} characters together"
             )
 
 

@@ -78,8 +78,10 @@ class _Eks:
         cluster = self._cluster()
         inside = self._firewall(cluster)
         network = self._network_addon(cluster)
-        nodes = self._node_groups(cluster, [network, *inside])
-        others = [self._addon(name, cluster, nodes) for name in ("kube-proxy", "coredns")]
+        # Both run on every node, and a node is Ready with them only. Names need a node to be served from.
+        proxy = self._addon("kube-proxy", cluster, ())
+        nodes = self._node_groups(cluster, [network, proxy, *inside])
+        names = self._addon("coredns", cluster, nodes)
         hybrid, entry = self._hybrid(cluster)
         cluster_ca = cluster.certificate_authority.data
         login = {
@@ -99,7 +101,7 @@ class _Eks:
             kubeconfig=pulumi.Output.all(cluster.endpoint, cluster_ca).apply(
                 lambda values: exec_kubeconfig(str(values[0]), str(values[1]), login)
             ),
-            nodes=(*nodes, *others, entry),
+            nodes=(*nodes, proxy, names, entry),
             hybrid=hybrid,
         )
 
@@ -113,7 +115,8 @@ class _Eks:
 
     def _subnet(
         self, purpose: str, zone: str, block: IPv4Network, after: list[pulumi.Resource]
-    ) -> ec2.Subnet:
+    ) -> tuple[ec2.Subnet, pulumi.Resource]:
+        """The subnet, and what gives it its routes."""
         subnet = ec2.Subnet(
             f"{self._name}-eks-{purpose}",
             vpc_id=self._network.network,
@@ -124,18 +127,18 @@ class _Eks:
             opts=self._options(depends_on=after),
         )
         # Its table leads to the gateways what is for other regions; a subnet without one has the VPC's main table.
-        ec2.RouteTableAssociation(
+        routes = ec2.RouteTableAssociation(
             f"{self._name}-eks-{purpose}-routes",
             subnet_id=subnet.id,
             route_table_id=self._table,
             opts=self._options(),
         )
-        return subnet
+        return subnet, routes
 
     def _cluster(self) -> eks.Cluster:
         zones = (self._place.zone, self._plane.second_zone)
         subnets = [
-            self._subnet(f"endpoint-{number}", zone, block, [])
+            self._subnet(f"endpoint-{number}", zone, block, [])[0]
             for number, (zone, block) in enumerate(zip(zones, self._ranges.endpoints, strict=True), 1)
         ]
         group = ec2.SecurityGroup(
@@ -237,7 +240,9 @@ class _Eks:
             cidr_block=str(block),
             opts=self._options(),
         )
-        subnet = self._subnet("workers", self._place.zone, block, [association])
+        subnet, routes = self._subnet("workers", self._place.zone, block, [association])
+        # A node that cannot reach the internet cannot join, and EKS gives it up.
+        after = [*after, routes, *self._network.way_out]
         role = self._role("workers", _trust("ec2.amazonaws.com"), WORKER_POLICIES)
         return tuple(
             eks.NodeGroup(

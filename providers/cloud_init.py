@@ -23,7 +23,8 @@ def user_data(
     """
     keys = sorted(authorized_keys)
     if user == "root":
-        login: dict[str, object] = {"disable_root": False, "ssh_authorized_keys": keys}
+        # Without a list there would be the image's default user, who gets the keys, too.
+        login: dict[str, object] = {"disable_root": False, "users": [], "ssh_authorized_keys": keys}
     else:
         who = {
             "name": user,
@@ -37,8 +38,9 @@ def user_data(
         **login,
         **({"write_files": _files(files)} if files else {}),
         "ssh_pwauth": False,
+        # Keys that the place itself hands to its machines.
+        "allow_public_ssh_keys": False,
         "ssh_deletekeys": True,
-        "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": key.private, "ed25519_public": key.public},
     }
     return "#cloud-config\n" + yaml.safe_dump(document, sort_keys=True)

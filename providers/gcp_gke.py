@@ -219,8 +219,8 @@ class _Gke:
                     "servicesSecondaryRangeName": SERVICES,
                 },
                 "datapathProvider": "LEGACY_DATAPATH",
-                # The least; the channel goes further by itself.
-                "minMasterVersion": self._args.version,
+                # The least; the channel goes further by itself. A minor, because GKE does not offer every patch.
+                "minMasterVersion": self._args.version.rsplit(".", 1)[0],
                 "releaseChannel": {"channel": self._plane.release_channel},
                 "privateClusterConfig": {
                     "enablePrivateNodes": True,

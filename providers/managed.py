@@ -27,6 +27,8 @@ class CloudNetwork:
     network: pulumi.Output[str]
     # AWS: every new subnet needs a route table, and remote ranges are routed in all of them.
     route_table: pulumi.Output[str] | None = None
+    # What must be there before a machine can reach the internet.
+    way_out: Sequence[pulumi.Resource] = ()
 
 
 @runtime_checkable

@@ -66,6 +66,7 @@ class AwsRegion:
             account=self._account,
             network=pulumi.Output.from_input(self._network.vpc_id),
             route_table=pulumi.Output.from_input(table),
+            way_out=self._network.way_out,
         )
 
     def route_remote(self, gateways: Sequence[Machine], opts: pulumi.ResourceOptions) -> None:

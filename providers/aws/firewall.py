@@ -44,11 +44,14 @@ class RoleGroup:
             tags=tags_of(site, f"{site.plan.name}-{TARGETS[role]}"),
             opts=opts,
         )
-        inside = [site.plan.node_cidr, site.plan.pod_cidr]
+        # Where every machine is a device, all that comes from machines and pods comes through its own tunnel.
+        gateways = site.plan.mode == "gateway"
+        inside = [site.plan.node_cidr, site.plan.pod_cidr] if gateways else []
+        remote = site.remote if gateways else ()
         self.rules = [
             *(self._opening(rule) for rule in ingress),
             *(self._from(str(cidr), "inside the region") for cidr in inside),
-            *(self._from(str(cidr), "another region") for cidr in site.remote),
+            *(self._from(str(cidr), "another region") for cidr in remote),
             self._out(),
         ]
 

@@ -220,6 +220,14 @@ def test_a_group_opens_what_is_stated_and_to_the_clusters_ranges_everything(
     assert openings(recording, group) == stated | ranges
 
 
+def test_machines_that_are_devices_take_nothing_from_a_lan_that_may_be_shared() -> None:
+    recording = deployed(STACKS["every machine a device"])
+    for name in instances(recording):
+        for group in groups_of(recording[name]):
+            assert openings(recording, group)
+            assert "-1" not in {opening[0] for opening in openings(recording, group)}
+
+
 def test_a_private_api_server_is_not_opened() -> None:
     recording = deployed(example(("access.api", "tailnet")))
     assert API not in openings(recording, "hub-control-plane-firewall")

@@ -68,7 +68,7 @@ def test_the_cluster_can_have_foreign_nodes(recording: Recording) -> None:
     assert cluster.value("datapathProvider") == "LEGACY_DATAPATH"
     assert cluster.value("networkingMode") == "VPC_NATIVE"
     assert "enableAutopilot" not in cluster.inputs
-    assert cluster.value("minMasterVersion") == "1.35.2"
+    assert cluster.value("minMasterVersion") == "1.35"
     assert cluster.value("releaseChannel") == {"channel": "REGULAR"}
 
 

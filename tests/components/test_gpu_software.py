@@ -92,7 +92,7 @@ def test_its_pods_land_on_gpu_nodes_only_and_the_operator_says_which_those_are()
 
 def test_its_pods_tolerate_the_taint_and_hold_nothing_that_they_do_not_need() -> None:
     spec = deployed(rented())[PLUGIN].inputs["spec"]["template"]["spec"]
-    assert [entry["key"] for entry in spec["tolerations"]] == [TAINT["key"]]
+    assert spec["tolerations"] == [{"operator": "Exists"}]
     assert spec["automountServiceAccountToken"] is False
     (container,) = spec["containers"]
     assert container["image"] == DEVICE_PLUGIN

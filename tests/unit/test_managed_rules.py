@@ -68,6 +68,16 @@ def test_what_amazon_takes_passes() -> None:
             "1.35.0 or later",
         ),
         ([("access.api", "tailnet")], "before there is a way through them", "access.api: public"),
+        ([("regions.0.name", "a" * 29)], "the region's name has 29 characters", "at most 28"),
+        ([("regions.0.node_groups.0.name", "c" * 29)], "has 33 characters", "at most 32"),
+        (
+            [
+                ("regions.1.gpu_software", "operator"),
+                ("regions.1.machines.0.gpu", {"type": "H100", "count": 8}),
+            ],
+            "tolerate no machine outside",
+            "gpu_software: device-plugin",
+        ),
         ([("regions.0.cni", "cilium")], "cni cilium in the cloud region", "cni: plain"),
         ([("regions.0.node_groups", [])], "no node group has a machine", "node_groups: [{name: cpu"),
         (
