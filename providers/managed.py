@@ -27,6 +27,8 @@ class CloudNetwork:
     network: pulumi.Output[str]
     # AWS: every new subnet needs a route table, and remote ranges are routed in all of them.
     route_table: pulumi.Output[str] | None = None
+    # GCP: sends what is for other regions to these instance groups, where gateways are a cluster's nodes.
+    lead: Callable[[Sequence[pulumi.Output[str]]], None] | None = None
 
 
 @runtime_checkable
