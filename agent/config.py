@@ -150,10 +150,13 @@ def of_this_machine(data: dict[str, Any], environment: Mapping[str, str]) -> dic
     name, address = environment.get(NAME_VARIABLE), environment.get(ADDRESS_VARIABLE)
     if not name or not address:
         return data
-    known = {gateway["name"]: gateway["address"] for gateway in data["gateways"]}
-    # A gateway's address is what the others expect of it, whatever the node says of itself.
-    address = known.get(name, address)
+    known = {gateway["name"]: gateway.get("address") for gateway in data["gateways"]}
+    # A gateway's address is what the others expect of it, whatever the node says of itself. One that a cloud made has
+    # its address from the cloud, and nobody in its region expects any.
+    address = known.get(name) or address
+    gateways = [one | {"address": address} if one["name"] == name else one for one in data["gateways"]]
     return data | {
+        "gateways": gateways,
         "role": "gateway" if name in known else "node",
         "name": name,
         "node_ip": address,

@@ -80,7 +80,7 @@ def region_config(region: RegionPlan, plan: NetworkPlan) -> dict[str, Any]:
         "region": region.name,
         "key_file": KEY,
         "reach": region.reach,
-        "gateways": [{"name": gateway.name, "address": str(gateway.node_ip)} for gateway in gateways],
+        "gateways": [_gateway(gateway, region) for gateway in gateways],
         "node_pods": node_pods,
         "supernets": [str(plan.node_supernet), str(plan.pod_supernet)],
         "mtu": plan.mtu,
@@ -88,6 +88,11 @@ def region_config(region: RegionPlan, plan: NetworkPlan) -> dict[str, Any]:
         "ladder": _ladder(region) | {"socket": SOCKET},
         **health,
     }
+
+
+def _gateway(node: NodePlan, region: RegionPlan) -> dict[str, str]:
+    """Without an address where a cloud chooses it: the pod's environment says it (agent/config.py)."""
+    return {"name": node.name} | ({} if region.pool_gateways else {"address": str(node.node_ip)})
 
 
 def _cloud_routes(region: RegionPlan) -> dict[str, Any]:
@@ -176,11 +181,12 @@ def machine_env(name: str, address: str) -> list[dict[str, Any]]:
     return [{"name": NAME_VARIABLE, "value": name}, {"name": ADDRESS_VARIABLE, "value": address}]
 
 
-def downward_env() -> list[dict[str, Any]]:
-    """The same for a DaemonSet's pods."""
+def downward_env(name: str | None = None) -> list[dict[str, Any]]:
+    """The same for a DaemonSet's pods; `name` for one whose node a cloud names as it likes."""
+    told = {"value": name} if name else {"valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
     return [
-        {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": path}}}
-        for variable, path in ((NAME_VARIABLE, "spec.nodeName"), (ADDRESS_VARIABLE, "status.hostIP"))
+        {"name": NAME_VARIABLE, **told},
+        {"name": ADDRESS_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pulumi
 
 from bootstrap.gateway import NAMESPACE as GATEWAY_NAMESPACE
+from bootstrap.pool_gateway import pool_gateway
 from components import kube
 from components.cilium import cilium_release
 from components.cluster import ClusterAccess, stack_seed
@@ -15,12 +16,13 @@ from components.dns import ClusterDns, region_dns
 from components.managed_cluster import critical_pods
 from components.node_group import NodeGroup, NodeGroupArgs
 from components.nodes import NodeFactory
+from components.pool_gateways import gateway_label_guard
 from components.region import RegionArgs, machine_firewalls, region_inputs
 from components.route_agent import AgentFiles, RouteAgent, RouteAgentArgs, agent_key
 from components.secrets import secret
 from components.standalone import standalone_gateways
 from components.subnet_router import SubnetRouter, SubnetRouterArgs
-from network.plan import NodePlan
+from network.plan import NodePlan, RegionPlan
 from providers.base import Machine
 
 
@@ -40,10 +42,16 @@ class CloudRegion(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._place = args.place(self._child)
         self._open_firewalls()
-        machines = {node.name: self._machine(node) for node in args.plan.nodes if not node.group}
+        machines = {
+            node.name: self._machine(node)
+            for node in args.plan.nodes
+            if not (node.group or _by_cloud(node, args.plan))
+        }
         # Gateways that are there before the cluster, and no nodes of it.
         self._ways: list[pulumi.Resource] = []
-        self._place.route_remote([machines[node.name] for node in args.plan.gateways], self._child)
+        self._place.route_remote(
+            [machines[node.name] for node in args.plan.gateways if node.name in machines], self._child
+        )
         self.cluster = self._control_plane(machines)
         cilium_release(args.cluster.plan, self.cluster.provider, self)
         joins = self._join_nodes(machines)
@@ -52,12 +60,16 @@ class CloudRegion(pulumi.ComponentResource):
         namespace = kube.Namespace(
             "tailscale-namespace", metadata={"name": GATEWAY_NAMESPACE}, opts=self._in_cluster()
         )
+        if args.plan.pool_gateways:
+            # Without its node a DaemonSet is ready at once, and nothing leads to other regions yet.
+            joins = [*self.cluster.ready, *gateway_label_guard(self._in_cluster())]
         room = critical_pods(args.cluster.plan, self._in_cluster(after=[namespace]))
         # With mode: per-node every machine is its own way out, there are no gateways to wait for.
         alone = joins if args.plan.mode == "per-node" else self._ways
         ways = alone or self._gateways([*joins, namespace, *room])
         dns = ClusterDns("dns", args.cluster.plan, self.cluster.provider, self._child)
-        if args.plan.gateways_join:
+        if args.plan.gateways_join and not args.plan.pool_gateways:
+            # Where no machine of the plan is a node, the cloud's own DNS serves the cloud's nodes.
             region_dns(
                 args.plan, args.cluster, self.cluster.provider, parent=self, after=[dns, *joins, *groups]
             )
@@ -107,6 +119,7 @@ class CloudRegion(pulumi.ComponentResource):
                 keys={node.name: args.tailnet.key(node, args.plan.tag, self) for node in args.plan.gateways},
                 namespace=GATEWAY_NAMESPACE,
                 api_service=str(args.cluster.plan.service_cidr[1]),
+                pool=pool_gateway(args.plan, args.cluster.plan),
             ),
             pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[files])),
         )
@@ -154,3 +167,8 @@ class CloudRegion(pulumi.ComponentResource):
             ).joined
             for group, nodes in groups.items()
         ]
+
+
+def _by_cloud(node: NodePlan, plan: RegionPlan) -> bool:
+    """A node that comes with the cluster."""
+    return plan.pool_gateways and node.role == "gateway"

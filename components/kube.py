@@ -13,7 +13,7 @@ import pulumi
 
 # Object of an API group's version: the same token, inputs and state as the SDK's class of that name.
 _CORE, _APPS, _RBAC = "core/v1", "apps/v1", "rbac.authorization.k8s.io/v1"
-_POLICY, _NODE = "policy/v1", "node.k8s.io/v1"
+_POLICY, _NODE, _ADMISSION = "policy/v1", "node.k8s.io/v1", "admissionregistration.k8s.io/v1"
 # Python's spelling of the properties that the engine spells differently.
 _NAMES = {
     "string_data": "stringData",
@@ -110,3 +110,11 @@ class PodDisruptionBudget(KubernetesObject):
 
 class RuntimeClass(KubernetesObject):
     group = _NODE
+
+
+class ValidatingAdmissionPolicy(KubernetesObject):
+    group = _ADMISSION
+
+
+class ValidatingAdmissionPolicyBinding(KubernetesObject):
+    group = _ADMISSION

@@ -98,7 +98,9 @@ def machine_firewalls(args: RegionArgs) -> Sequence[tuple[Role, list[FirewallRul
     if region.control_plane:
         openings.append(("control-plane", [*everywhere, *operator_openings(args.access, api=True)]))
     if region.gateways:
-        openings.append(("gateway", [*region.gateway_firewall, *operator_openings(args.access)]))
+        # Nobody logs in to a node that a cloud made.
+        logins = [] if region.pool_gateways else operator_openings(args.access)
+        openings.append(("gateway", [*region.gateway_firewall, *logins]))
     if region.workers:
         openings.append(("worker", [*everywhere, *operator_openings(args.access)]))
     return openings

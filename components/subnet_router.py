@@ -23,6 +23,7 @@ from bootstrap.gateway import (
     socket_volume,
 )
 from bootstrap.images import Images
+from bootstrap.pool_gateway import PoolGateway
 from components import kube
 from components.route_agent import AgentFiles, agent_volumes
 from components.tailnet import Tailnet
@@ -45,6 +46,8 @@ class SubnetRouterArgs:
     namespace: str
     # The ClusterIP of the Service `kubernetes`.
     api_service: str
+    # Where the gateway is a node of the cloud's.
+    pool: PoolGateway | None = None
 
 
 class SubnetRouter(pulumi.ComponentResource):
@@ -166,7 +169,12 @@ class SubnetRouter(pulumi.ComponentResource):
             mounts.append({"name": "ca", "mountPath": CA_DIRECTORY, "readOnly": True})
             items = [{"key": "tailscale-ca", "path": "ca.crt"}]
             volumes.append({"name": "ca", "configMap": {"name": f"{NAME}-config", "items": items}})
-        node_name = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+        pool = self._args.pool
+        node_name: dict[str, Any] = {"name": "NODE_NAME"}
+        if pool:
+            node_name["value"] = pool.name
+        else:
+            node_name["valueFrom"] = {"fieldRef": {"fieldPath": "spec.nodeName"}}
         pod_fields = [
             {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
             for name, path in (("POD_NAME", "metadata.name"), ("POD_UID", "metadata.uid"))
@@ -186,7 +194,10 @@ class SubnetRouter(pulumi.ComponentResource):
             hands_over=True,
         )
         beside = agent_container(
-            self._args.images, downward_env(), [*agent_mounts(), socket_mount()], gateway=True
+            self._args.images,
+            downward_env(pool.name if pool else None),
+            [*agent_mounts(), socket_mount()],
+            gateway=True,
         )
         box["readinessProbe"] = {
             "httpGet": {"host": "127.0.0.1", "path": "/healthz", "port": 9002},
@@ -197,10 +208,23 @@ class SubnetRouter(pulumi.ComponentResource):
             "serviceAccountName": NAME,
             # containerboot asks for this name. With cluster DNS a gateway would wait for pods that wait for gateways.
             "hostAliases": [{"ip": self._args.api_service, "hostnames": ["kubernetes.default.svc"]}],
+            "containers": [box, beside],
+            "volumes": [*volumes, socket_volume(), *agent_volumes(), *(pool.volumes if pool else ())],
+            **self._place(region),
+        }
+
+    def _place(self, region: RegionPlan) -> dict[str, Any]:
+        """Which nodes it runs on, and what one of them needs before."""
+        pool = self._args.pool
+        if pool:
+            return {
+                "nodeSelector": pool.selector,
+                "tolerations": pool.tolerations,
+                "initContainers": [pool.prepares(self._args.images)],
+            }
+        return {
             "nodeSelector": {
                 "node-restriction.kubernetes.io/tailspan-region": region.name,
                 "node-restriction.kubernetes.io/tailspan-role": "gateway",
-            },
-            "containers": [box, beside],
-            "volumes": [*volumes, socket_volume(), *agent_volumes()],
+            }
         }

@@ -124,6 +124,12 @@ class GatewaysConfig(Model):
     machine_type: MachineType | None = Field(
         default=None, examples=["e2-standard-4"], description=_MACHINE_TYPE
     )
+    shape: Literal["vm", "node-pool"] = Field(
+        default="vm",
+        examples=["vm"],
+        description="vm: machines of their own; node-pool: one node that GKE makes, repairs and upgrades (only with "
+        "control plane gke, docs/clouds/gke.md).",
+    )
 
 
 class NodeGroupConfig(Model):

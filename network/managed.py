@@ -18,6 +18,10 @@ ControlPlaneKind = Literal["kubeadm", "gke", "eks"]
 KUBEADM_API_PORT, MANAGED_API_PORT = 6443, 443
 # Tenth Service address as everywhere; where the cloud's own DNS has that one, the next.
 DNS_HOST, SECOND_DNS_HOST = 10, 11
+# Label and taint of a gateway's node that a cloud made; the value is the gateway's name in the plan. GKE is not known
+# to take labels under node-restriction.kubernetes.io/ (AkihiroSuda/instance-per-pod#1), so the API server is told who
+# may have this one (components/pool_gateways.py).
+GATEWAY_LABEL = "tailspan.dev/gateway"
 # GKE's own length for the subnetwork of a private endpoint; EKS wants six free addresses in each of two.
 ENDPOINT_PREFIX = 28
 # The last quarter of node_cidr holds the endpoints: two /28 of it.
@@ -69,6 +73,11 @@ def control_plane_kind(region: RegionConfig) -> ControlPlaneKind:
 def is_managed(region: RegionConfig) -> bool:
     """Whether a cloud runs this region's control plane."""
     return isinstance(region, CloudRegionConfig) and region.control_plane.managed
+
+
+def has_pool_gateways(region: RegionConfig) -> bool:
+    """Whether the cloud makes the region's gateways in node pools of its cluster."""
+    return isinstance(region, CloudRegionConfig) and region.gateways.shape == "node-pool"
 
 
 def ranges_of(region: RegionConfig) -> ManagedRanges | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network
 
 from config.schema import AwsProvider, CloudRegionConfig, EksControlPlane, GkeControlPlane, StackConfig
-from network.managed import SMALLEST_NODE_CIDR, is_managed, managed_ranges
+from network.managed import SMALLEST_NODE_CIDR, has_pool_gateways, is_managed, managed_ranges
 from network.nodes import NodeDraft
 
 # https://cloud.google.com/kubernetes-engine/docs/reference/rest/v1/projects.locations.clusters: the name is at most 40
@@ -160,6 +160,7 @@ def _gke_pods(region: CloudRegionConfig) -> Iterator[str]:
         else 1
     )
     nodes = zones * sum(group.count for group in region.node_groups)
+    nodes += region.gateways.count if has_pool_gateways(region) else 0
     if nodes > room:
         yield (
             f"the upper half of pod_cidr {region.pod_cidr} holds /24 ranges for {room} of GKE's nodes, the node groups "

@@ -17,6 +17,7 @@ from network.managed import (
     ControlPlaneKind,
     ManagedRanges,
     control_plane_kind,
+    has_pool_gateways,
     is_managed,
     ranges_of,
 )
@@ -98,6 +99,8 @@ class RegionPlan:
     gpu_taint: bool = False
     # Whether its gateways are nodes of the cluster; to EKS a machine of its own VPC cannot be a hybrid node.
     gateways_join: bool = True
+    # Whether a cloud makes them, in node pools: their nodes' names and addresses are nobody's plan then.
+    pool_gateways: bool = False
     # How the region's ranges are shared with the nodes of a cloud that runs the control plane; None elsewhere.
     managed: ManagedRanges | None = None
 
@@ -254,6 +257,7 @@ def _plan_region(region: RegionConfig, drafts: tuple[NodeDraft, ...], node_pod_p
         gpu_software=gpu_software(region.gpu_software, region.provider.kind),
         gpu_taint=region.gpu_taint,
         gateways_join=control_plane_kind(region) != "eks",
+        pool_gateways=has_pool_gateways(region),
         managed=ranges_of(region),
     )
 

@@ -14,6 +14,7 @@ from network.managed_rules import managed_problems
 from network.modes import is_device, mode_problems
 from network.mtu import mtu_problems
 from network.nodes import NodeDraft
+from network.pool_rules import pool_problems
 from network.prefixes import (
     MAX_GATEWAYS,
     PrefixCount,
@@ -53,6 +54,7 @@ def problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> tuple[str, ...
         *address_problems(config, drafts),
         *machine_problems(config),
         *managed_problems(config, drafts),
+        *pool_problems(config, drafts),
         *gcp_problems(config, drafts),
         *reach_problems(config),
         *mtu_problems(config),

@@ -76,7 +76,9 @@ class GcpRegion:
         )
 
     def cloud_network(self) -> CloudNetwork:
-        return CloudNetwork(account=self._account, network=self._network.network.id)
+        return CloudNetwork(
+            account=self._account, network=self._network.network.id, lead=self._routes.lead_to_groups
+        )
 
     def route_remote(self, gateways: Sequence[Machine], opts: pulumi.ResourceOptions) -> None:
         self._routes.lead([self._machines.made[gateway.name] for gateway in gateways])

@@ -16,6 +16,7 @@ from config.schema import CloudRegionConfig, GcpProvider, GkeControlPlane
 from network.managed import ManagedRanges
 from providers.base import Site
 from providers.gcp_types import GcpResource
+from providers.gke_gateways import gateway_pool
 from providers.managed import CloudNetwork, ManagedArgs, ManagedCluster, exec_kubeconfig
 
 PODS, SERVICES = "gke-pods", "gke-services"
@@ -69,6 +70,7 @@ class _Gke:
         inside = self._firewall(account)
         cluster = self._cluster(account, nodes, endpoint, [role])
         pools = tuple(self._pool(index, cluster, account, [egress, inside]) for index in range(self._groups))
+        pools += tuple(self._gateway_pools(cluster, account, [egress, inside]))
         authority = cluster.masterAuth["clusterCaCertificate"]
         # An input, too, and as such known before there is a cluster: its id says when there is one.
         private = pulumi.Output.all(cluster.id, cluster.privateClusterConfig).apply(self._private_endpoint)
@@ -260,7 +262,8 @@ class _Gke:
         translate what comes from other regions to their own address (bootstrap/hostnetwork.py). GKE's own nodes may
         always.
         """
-        blocks = [{"cidrBlock": str(self._site.plan.machine_cidr), "displayName": "gateways"}]
+        machines = {"cidrBlock": str(self._site.plan.machine_cidr), "displayName": "gateways"}
+        blocks = [] if self._site.plan.pool_gateways else [machines]
         blocks += [{"cidrBlock": str(cidr), "displayName": "operator"} for cidr in sorted(self._args.allow)]
         return {
             "cidrBlocks": blocks,
@@ -280,25 +283,48 @@ class _Gke:
             "NodePool",
             f"{self._name}-{group.name}",
             {
-                "cluster": cluster.id,
-                "location": self._location,
-                "project": self._place.project,
+                **self._home(cluster),
                 "nodeCount": group.count,
                 "networkConfig": {"enablePrivateNodes": True, "podRange": PODS},
                 "management": {"autoRepair": True, "autoUpgrade": True},
-                "nodeConfig": {
-                    "machineType": group.machine_type,
-                    "serviceAccount": account.email,
-                    "oauthScopes": [SCOPE],
-                    "imageType": "COS_CONTAINERD",
-                    "shieldedInstanceConfig": {
-                        "enableSecureBoot": True,
-                        "enableIntegrityMonitoring": True,
-                    },
-                    # Pods get Workload Identity's tokens and never the node's own.
-                    "workloadMetadataConfig": {"mode": "GKE_METADATA"},
-                    "metadata": {"disable-legacy-endpoints": "true"},
-                },
+                "nodeConfig": {"machineType": group.machine_type, **_node_config(account)},
             },
             self._options(depends_on=after),
         )
+
+    def _home(self, cluster: GcpResource) -> dict[str, Any]:
+        return {"cluster": cluster.id, "location": self._location, "project": self._place.project}
+
+    def _gateway_pools(
+        self, cluster: GcpResource, account: GcpResource, after: list[pulumi.Resource]
+    ) -> list[GcpResource]:
+        """Where gateways are GKE's nodes; the VPC's routes lead to their instance groups."""
+        if not self._site.plan.pool_gateways:
+            return []
+        options = self._options(depends_on=after)
+        pools = [
+            gateway_pool(node, self._place.zone, self._home(cluster), _node_config(account), PODS, options)
+            for node in self._site.plan.gateways
+        ]
+        if self._network.lead is None:
+            raise TypeError(f"region {self._name}: its network leads nothing to GKE's nodes")
+        self._network.lead([pool.managedInstanceGroupUrls.apply(_only) for pool in pools])
+        return pools
+
+
+def _node_config(account: GcpResource) -> dict[str, Any]:
+    """What all nodes have."""
+    return {
+        "serviceAccount": account.email,
+        "oauthScopes": [SCOPE],
+        "imageType": "COS_CONTAINERD",
+        "shieldedInstanceConfig": {"enableSecureBoot": True, "enableIntegrityMonitoring": True},
+        # Pods get Workload Identity's tokens and never the node's own.
+        "workloadMetadataConfig": {"mode": "GKE_METADATA"},
+        "metadata": {"disable-legacy-endpoints": "true"},
+    }
+
+
+def _only(urls: list[str]) -> str:
+    """Of a pool in one zone."""
+    return urls[0]

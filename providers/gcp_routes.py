@@ -36,10 +36,17 @@ class GcpRoutes:
         if not gateways or not self._site.remote:
             return
         if self._place.routes == "load-balancer":
-            hop: dict[str, Any] = {"nextHopIlb": self._balancer(gateways).selfLink}
+            self._route({"nextHopIlb": self._balancer([self._group(gateways)]).selfLink})
         else:
             # Nobody notices if it fails; it is for those who do without a load balancer.
-            hop = {"nextHopInstance": gateways[0].selfLink, "nextHopInstanceZone": self._place.zone}
+            self._route({"nextHopInstance": gateways[0].selfLink, "nextHopInstanceZone": self._place.zone})
+
+    def lead_to_groups(self, groups: Sequence[pulumi.Output[str]]) -> None:
+        """The same to the machines of groups that somebody else fills."""
+        if groups and self._site.remote:
+            self._route({"nextHopIlb": self._balancer(groups).selfLink})
+
+    def _route(self, hop: dict[str, Any]) -> None:
         for cidr in self._site.remote:
             GcpResource(
                 "Route",
@@ -48,15 +55,8 @@ class GcpRoutes:
                 self._opts,
             )
 
-    def _balancer(self, gateways: Sequence[GcpResource]) -> GcpResource:
-        """
-        A passthrough load balancer as next hop: it takes every protocol and port, whatever its forwarding rule says
-        (https://cloud.google.com/load-balancing/docs/internal/ilb-next-hop-overview). Each gateway advertises a prefix
-        that covers the whole region, so each that is healthy is a legitimate sender of all of it, and all of them
-        carry (docs/adr/0001-ladder-of-prefixes.md).
-        """
-        region = self._place.region
-        group = GcpResource(
+    def _group(self, gateways: Sequence[GcpResource]) -> pulumi.Output[str]:
+        return GcpResource(
             "InstanceGroup",
             f"{self._name}-gateways",
             {
@@ -66,7 +66,16 @@ class GcpRoutes:
             },
             self._opts,
             outputs=["selfLink"],
-        )
+        ).selfLink
+
+    def _balancer(self, groups: Sequence[pulumi.Output[str]]) -> GcpResource:
+        """
+        A passthrough load balancer as next hop: it takes every protocol and port, whatever its forwarding rule says
+        (https://cloud.google.com/load-balancing/docs/internal/ilb-next-hop-overview). Each gateway advertises a prefix
+        that covers the whole region, so each that is healthy is a legitimate sender of all of it, and all of them
+        carry (docs/adr/0001-ladder-of-prefixes.md).
+        """
+        region = self._place.region
         check = GcpResource(
             "RegionHealthCheck",
             f"{self._name}-health",
@@ -81,7 +90,7 @@ class GcpRoutes:
                 "loadBalancingScheme": "INTERNAL",
                 "protocol": "TCP",
                 "network": self._network.network.id,
-                "backends": [{"group": group.selfLink, "balancingMode": "CONNECTION"}],
+                "backends": [{"group": group, "balancingMode": "CONNECTION"} for group in groups],
                 "healthChecks": check.id,
                 # By the sender's address alone, so that fragments, which have no ports, take the way of their packet:
                 # gateways put them together before they send them on.

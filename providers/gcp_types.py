@@ -49,6 +49,7 @@ class GcpResource(pulumi.CustomResource):
     endpoint: pulumi.Output[str]
     masterAuth: pulumi.Output[Any]
     privateClusterConfig: pulumi.Output[Any]
+    managedInstanceGroupUrls: pulumi.Output[Any]
 
     def __init__(
         self,

@@ -29,6 +29,8 @@ class CloudNetwork:
     route_table: pulumi.Output[str] | None = None
     # What must be there before a machine can reach the internet.
     way_out: Sequence[pulumi.Resource] = ()
+    # GCP: sends what is for other regions to these instance groups, where gateways are a cluster's nodes.
+    lead: Callable[[Sequence[pulumi.Output[str]]], None] | None = None
 
 
 @runtime_checkable

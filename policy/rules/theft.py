@@ -9,6 +9,7 @@ from typing import Any
 from pulumi_policy import Policy, Severity, StackValidationArgs
 
 from .gateways import Gateway, Stack, stack_of
+from .guarded import guarded_labels
 from .judging import each_gateway, each_policy
 from .manifests import Object, at, items, known, mappings
 from .policy_text import Grant, PolicyText
@@ -63,11 +64,13 @@ def _is_placed_by_trusted_labels(gateway: Gateway, report: Report) -> None:
     if gateway.workload.static:
         return
     keys = [*(at(gateway.workload.pod, "nodeSelector") or {}), *_affinity_keys(gateway.workload.pod)]
-    if not any(str(key).startswith(TRUSTED) for key in keys):
+    guarded = guarded_labels(gateway.stack)
+    if not any(str(key).startswith(TRUSTED) or key in guarded for key in keys):
         got = f"selects nodes by {_list(map(str, keys))}" if keys else "selects no nodes"
         report(
             f"{gateway}: {got}, and a kubelet can label its own node so: a stolen machine then gets this pod and its "
-            f"key. Write a nodeSelector with a label under {TRUSTED}, which only the operator can set.",
+            f"key. Write a nodeSelector with a label under {TRUSTED}, which only the operator can set, or a "
+            "ValidatingAdmissionPolicy that keeps kubelets from setting this one.",
             gateway.urn,
         )
 

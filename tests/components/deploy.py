@@ -62,6 +62,9 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
             "masterAuth": {"clusterCaCertificate": base64.b64encode(CLUSTER_CA.encode()).decode()},
             "privateClusterConfig": {"privateEndpoint": MANAGED_PRIVATE},
         },
+        "gcp:container/nodePool:NodePool": {
+            "managedInstanceGroupUrls": [f"https://www.googleapis.com/compute/v1/instanceGroups/{name}"]
+        },
         "gcp:serviceaccount/account:Account": {"email": f"{inputs.get('accountId')}@acme.iam"},
         "lab:index:Machine": {
             "publicIp": PUBLIC_IP,

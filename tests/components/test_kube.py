@@ -26,6 +26,8 @@ CLASSES = {
     "Role": pulumi_kubernetes.rbac.v1,
     "RoleBinding": pulumi_kubernetes.rbac.v1,
     "ResourceQuota": pulumi_kubernetes.core.v1,
+    "ValidatingAdmissionPolicy": pulumi_kubernetes.admissionregistration.v1,
+    "ValidatingAdmissionPolicyBinding": pulumi_kubernetes.admissionregistration.v1,
     "PodDisruptionBudget": pulumi_kubernetes.policy.v1,
     "RuntimeClass": pulumi_kubernetes.node.v1,
 }
@@ -41,6 +43,8 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     "ClusterRole": {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]},
     "PodDisruptionBudget": {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}},
     "RuntimeClass": {"handler": "h", "scheduling": {"nodeSelector": {"a": "b"}}},
+    "ValidatingAdmissionPolicy": {"spec": {"failurePolicy": "Fail", "variables": [{"name": "v"}]}},
+    "ValidatingAdmissionPolicyBinding": {"spec": {"policyName": "p", "validationActions": ["Deny"]}},
     "Role": {"rules": [{"apiGroups": [""], "resourceNames": ["x"], "verbs": ["get"]}]},
     "ClusterRoleBinding": {"role_ref": ROLE_REF, "subjects": [{"kind": "Group", "name": "g"}]},
     "RoleBinding": {"role_ref": ROLE_REF, "subjects": [{"kind": "Group", "name": "g"}]},

@@ -14,6 +14,7 @@ from tests.components.deploy import deployed
 from tests.components.judged import resources_of
 from tests.components.managed import eks, gke
 from tests.components.stacks import elsewhere, private_api, with_west
+from tests.components.test_gke_pool import pool_stack
 from tests.policy.judge import judge
 from tests.stacks import STACK_FILES, stack_data
 
@@ -27,6 +28,7 @@ STACKS = {
     ),
     "private API": private_api(),
     "GKE": gke(("regions.1.gateway_firewall", OPEN)),
+    "GKE, its gateway a node pool": pool_stack(("regions.1.gateway_firewall", OPEN)),
     "EKS": eks(("regions.1.gateway_firewall", OPEN)),
 }
 
