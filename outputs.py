@@ -11,7 +11,7 @@ import pulumi
 
 from components.secrets import secret
 from config.schema import KubernetesConfig
-from network.plan import NetworkPlan
+from network.plan import NetworkPlan, NodePlan, RegionPlan
 from network.prefixes import MAX_GATEWAYS
 from network.prices import usd_per_hour
 
@@ -79,12 +79,18 @@ def address_map(plan: NetworkPlan) -> list[dict[str, Any]]:
                     "pod_cidr": str(node.pod_cidr),
                     "advertise": [str(prefix) for prefix in node.advertise],
                     **({"group": node.group} if node.group else {}),
+                    **({} if _joins(region, node) else {"joins": False}),
                 }
                 for node in region.nodes
             ],
         }
         for region in plan.regions
     ]
+
+
+def _joins(region: RegionPlan, node: NodePlan) -> bool:
+    """Whether a machine is a Kubernetes node of its own name; beside a cloud's control plane a gateway may be none."""
+    return node.role != "gateway" or (region.gateways_join and not region.pool_gateways)
 
 
 def gateway_links(plan: NetworkPlan) -> list[str]:

@@ -63,9 +63,9 @@ def _socket(pod: Json) -> str:
 
 def check_links(cluster: Cluster, stack: Stack, node: Node, gateway: Gateway | None) -> list[Result]:
     """A device's links to those of other regions, and in a per-node region to its neighbours."""
-    others = [peer for peer in stack.linked if peer.region != node.region]
+    others = [peer for peer in stack.peers if peer.region != node.region]
     if stack.region(node.region).mode == "per-node":
-        others += [peer for peer in stack.linked if peer.region == node.region and peer != node]
+        others += [peer for peer in stack.peers if peer.region == node.region and peer != node]
     if gateway is None:
         cause = f"no running pod {' or '.join(APPS)} on {node.name}"
         return [Result(name=LINKS, subject=node.name, ok=False, detail="not asked", cause=cause)]

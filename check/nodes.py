@@ -9,13 +9,16 @@ from check.manifests import Json
 from check.result import Result
 from check.stack import Node, Region, Stack
 
+OWN = "node-restriction.kubernetes.io/tailspan-region"
 NODES, LOGS, EXEC, PROBES = "nodes", "kubectl logs", "kubectl exec", "probe pods"
 
 
 def judge_nodes(stack: Stack, nodes: list[Json], server_version: str) -> list[Result]:
     found = {node["metadata"]["name"]: node for node in nodes}
     results = [_region(region, found, server_version) for region in stack.regions]
-    if extra := sorted(set(found) - {node.name for node in stack.nodes}):
+    # A cloud that runs the control plane has nodes of its own; ours are labelled by the operator.
+    ours = {name for name, node in found.items() if OWN in (node["metadata"].get("labels") or {})}
+    if extra := sorted((ours if stack.managed else set(found)) - {node.name for node in stack.nodes}):
         cause = "a machine that the stack forgot; `kubectl delete node` it, or run `pulumi up`"
         results.append(Result(name=NODES, subject="others", ok=False, detail=", ".join(extra), cause=cause))
     return results
@@ -23,9 +26,9 @@ def judge_nodes(stack: Stack, nodes: list[Json], server_version: str) -> list[Re
 
 def _region(region: Region, found: dict[str, Json], server_version: str) -> Result:
     problems: list[tuple[str, str]] = []
-    for node in region.nodes:
+    for node in region.joined:
         problems += _node_problems(node, region, found.get(node.name), server_version)
-    detail = "; ".join(f"{what}" for what, _ in problems) or f"{len(region.nodes)} Ready, {server_version}"
+    detail = "; ".join(f"{what}" for what, _ in problems) or f"{len(region.joined)} Ready, {server_version}"
     cause = problems[0][1] if problems else ""
     return Result(name=NODES, subject=region.name, ok=not problems, detail=detail, cause=cause)
 

@@ -26,6 +26,8 @@ class Node:
     node_ip: IPv4Address
     pod_cidr: IPv4Network
     device: bool
+    # Whether it is a Kubernetes node under this name; a gateway beside a cloud's control plane may be none.
+    joins: bool = True
 
     def is_host(self, hostname: str) -> bool:
         """A machine's second generation calls itself `<name>-g2` in the tailnet."""
@@ -47,13 +49,18 @@ class Region:
         return tuple(node for node in self.nodes if node.device)
 
     @property
+    def joined(self) -> tuple[Node, ...]:
+        """Those that are Kubernetes nodes."""
+        return tuple(node for node in self.nodes if node.joins)
+
+    @property
     def workers(self) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.role == "worker")
 
     @property
     def ordinary_first(self) -> tuple[Node, ...]:
         """Traffic of an ordinary node takes the whole way: its LAN, its gateway, the tunnel."""
-        return tuple(sorted(self.nodes, key=lambda node: ROLE_ORDER[node.role]))
+        return tuple(sorted(self.joined, key=lambda node: ROLE_ORDER[node.role]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +80,27 @@ class Stack:
         return tuple(node for region in self.regions for node in region.nodes)
 
     @property
+    def managed(self) -> bool:
+        """Whether a cloud runs the control plane, and has nodes of its own in the cluster."""
+        return all(node.role != "control-plane" for node in self.nodes)
+
+    @property
     def participants(self) -> tuple[Node, ...]:
-        if len(self.nodes) <= ALL_NODES:
-            return self.nodes
+        nodes = tuple(node for node in self.nodes if node.joins)
+        if len(nodes) <= ALL_NODES:
+            return nodes
         workers = {node for region in self.regions for node in region.workers[: WORKERS[region.mode]]}
-        return tuple(node for node in self.nodes if node.role != "worker" or node in workers)
+        return tuple(node for node in nodes if node.role != "worker" or node in workers)
 
     @property
     def linked(self) -> tuple[Node, ...]:
         """The devices whose links are looked at."""
         return tuple(node for node in self.participants if node.device)
+
+    @property
+    def peers(self) -> tuple[Node, ...]:
+        """The devices that a link is expected to, also those that no command can be run on."""
+        return (*self.linked, *(node for node in self.nodes if node.device and not node.joins))
 
     def region(self, name: str) -> Region:
         return next(region for region in self.regions if region.name == name)
@@ -133,6 +151,7 @@ def _region(region: Mapping[str, Any]) -> Region:
                 node_ip=IPv4Address(node["node_ip"]),
                 pod_cidr=IPv4Network(node["pod_cidr"]),
                 device=node.get("device", node["role"] == "gateway"),
+                joins=node.get("joins", True),
             )
             for node in region["nodes"]
         ),
