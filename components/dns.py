@@ -8,6 +8,8 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from bootstrap.foreign import TAINT as FOREIGN_TAINT
+from bootstrap.gpu import TAINT as GPU_TAINT
 from bootstrap.images import Images
 from bootstrap.script import Cluster
 from components import kube
@@ -170,7 +172,11 @@ def _pod(
         "priorityClassName": "system-cluster-critical",
         "dnsPolicy": "Default",
         "nodeSelector": {"topology.kubernetes.io/region": region.name},
-        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+        # By name: who tolerates every taint also tolerates a cordon, and a drained node gets the pod back at once.
+        "tolerations": [
+            {"key": taint["key"], "operator": "Exists", "effect": taint["effect"]}
+            for taint in (GPU_TAINT, FOREIGN_TAINT)
+        ],
         "topologySpreadConstraints": [apart],
         "affinity": {
             # The control plane's machine has other work.

@@ -185,6 +185,30 @@ def test_a_pod_of_a_daemon_set_tolerates_every_machine_that_it_is_for(path: Path
                     assert tolerated(taint, pod.get("tolerations", [])), f"{item.name} on {node['name']}"
 
 
+@every
+def test_no_deployments_pod_goes_back_to_a_node_that_is_drained(path: Path) -> None:
+    cordon = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    deployments = deployed(read(path)).of(":Deployment")
+    assert deployments
+    for item in deployments.values():
+        pod = item.value("spec")["template"]["spec"]
+        assert not tolerated(cordon, pod.get("tolerations", [])), item.name
+
+
+@every
+def test_a_regions_own_dns_has_a_machine_that_it_tolerates(path: Path) -> None:
+    recording = deployed(read(path))
+    nodes = [declared for declared in map(node_of, recording.of("local:Command").values()) if declared]
+    for item in recording.of(":Deployment").values():
+        pod = item.value("spec")["template"]["spec"]
+        homes = [node for node in nodes if selected(pod, node["labels"])]
+        if homes:
+            assert any(
+                all(tolerated(taint, pod.get("tolerations", [])) for taint in node["taints"])
+                for node in homes
+            ), item.name
+
+
 def node_of(item: Any) -> dict[str, Any] | None:
     if not item.name.endswith("-join") or not str(item.value("create")).endswith(" join"):
         return None
