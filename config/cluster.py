@@ -39,7 +39,8 @@ class KubernetesConfig(Model):
 
     version: Version = Field(
         examples=["1.33.1"],
-        description="Kubernetes version of all machines; another minor than the running one is refused.",
+        description="Kubernetes version of all machines; on a running cluster another minor is refused, but for the "
+        "next one where the cloud runs the control plane (gke, eks).",
     )
     endpoint: DnsName = Field(
         examples=["api.dev.tailspan.internal"],

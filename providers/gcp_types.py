@@ -1,6 +1,7 @@
 """Resources of Google Cloud, without pulumi_gcp's generated classes, which cost seconds of every preview.
 
-They register the same: a test holds each input against the classes of the SDK (tests/components/test_gcp_inputs.py).
+They register the same: tests hold each input against the classes of the SDK (tests/components/test_gcp.py, by
+sdk_inputs.py).
 """
 
 from __future__ import annotations
