@@ -17,10 +17,10 @@ put() {
   # Hidden: the kubelet runs every other file that appears among its manifests, for however short a time.
   new=$(mktemp "$(dirname "$path")/.tailspan.XXXXXX"); chmod "$mode" "$new"; cat >"$new"
   if cmp -s "$new" "$path"; then rm -f "$new"; return 0; fi
-  CHANGED="$CHANGED$path "
-  echo "$CHANGED" >"$PENDING"
+  remember "$path"
   mv -f "$new" "$path"
 }
+remember() { CHANGED="$CHANGED$1 "; echo "$CHANGED" >"$PENDING"; }
 changed() { local p; for p in "$@"; do [[ $CHANGED == *" $p "* ]] && return 0; done; return 1; }
 
 preflight() {
@@ -91,7 +91,9 @@ kubernetes_binary() {
   say "downloading $name v$KUBERNETES_VERSION"
   curl -fsSL --retry 5 -o "/usr/local/bin/$name.new" "$base/$name" || fail "cannot download $name v$KUBERNETES_VERSION"
   echo "$(curl -fsSL --retry 5 "$base/$name.sha256")  /usr/local/bin/$name.new" | sha256sum -c --quiet >&2 || fail "checksum of $name"
-  chmod 755 "/usr/local/bin/$name.new"; mv -f "/usr/local/bin/$name.new" "/usr/local/bin/$name"
+  chmod 755 "/usr/local/bin/$name.new"
+  remember "/usr/local/bin/$name"
+  mv -f "/usr/local/bin/$name.new" "/usr/local/bin/$name"
 }
 
 host_settings() {
@@ -155,7 +157,7 @@ runtime() {
 kubelet_service() {
   step "kubelet"
   if changed /etc/systemd/system/kubelet.service /etc/systemd/system/kubelet.service.d/zz-tailspan.conf \
-      /etc/tailspan/kubelet.yaml || ! systemctl is-active -q kubelet; then
+      /etc/tailspan/kubelet.yaml /usr/local/bin/kubelet || ! systemctl is-active -q kubelet; then
     systemctl enable -q --no-reload kubelet
     systemctl restart kubelet || fail "$(journalctl -u kubelet -n 5 -o cat --no-pager | tr '\n' ' ')"
   fi
