@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi.runtime.config import is_config_secret
 
+from config.places import SELLER_KEYS
 from config.problems import KEY, stack_problems
 from config.schema import StackConfig
 
@@ -15,8 +16,6 @@ PROJECT = "tailspan"
 API_KEY = "tailnetApiKey"
 CA = "tailnetCa"
 SET_API_KEY = f"pulumi config set --secret {PROJECT}:{API_KEY}"
-# Sellers that are reached with a key from the stack's configuration, by their provider's kind.
-SELLER_KEYS = {"hyperstack": "hyperstackApiKey"}
 
 
 @dataclass(frozen=True, kw_only=True)

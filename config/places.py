@@ -20,6 +20,10 @@ _LAN = "l2: machines share a switch; routed: the network delivers by destination
 _NO_LAN = "none: they share no network, each carries its node IP itself (mode: per-node)."
 
 
+# The secret settings with the API keys of sellers, by the kind of provider.
+SELLER_KEYS = {"hyperstack": "hyperstackApiKey"}
+
+
 class _Place(Model):
     creates: ClassVar[bool] = True
     lan_device: ClassVar[str] = "eth0"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from config.places import NO_NODES
+from config.places import NO_NODES, SELLER_KEYS
 from config.schema import RANGES, StackConfig
 
 KEY = "tailspan:stack"
@@ -125,9 +125,10 @@ class _Place:
         if close:
             return f"did you mean {close[0]}?"
         if _SECRET_WORDS.search(self.name):
+            kind = next(iter(_kinds(self.owner)), "")
             return (
                 "remove it here; a secret has a key of its own: pulumi config set "
-                "--secret tailspan:tailnetApiKey"
+                f"--secret tailspan:{SELLER_KEYS.get(kind, 'tailnetApiKey')}"
             )
         return f"remove it, or write one of {', '.join(known)}"
 

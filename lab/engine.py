@@ -21,7 +21,7 @@ from pulumi.automation import Stack
 from pulumi.automation.errors import CommandError
 from rich.console import Console
 
-from config.load import SELLER_KEYS
+from config.places import SELLER_KEYS
 from lab.engine_cli import Cli, Mode, keep_no_logs, open_stack, set_secret, stack_outputs
 from lab.engine_clouds import refuse_real_clouds
 from lab.engine_files import API_KEY, CA, EngineError, Files, write_private

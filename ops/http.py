@@ -75,6 +75,13 @@ class JsonClient:
         url = urlsplit(base)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"server address: got {base!r}; write a URL such as https://198.51.100.2")
+        for name, value in headers.items():
+            # Or http.client would show it in the exception that it raises.
+            if not (value.isascii() and value.isprintable()):
+                raise OpsError(
+                    f"{base}: the value for header {name} holds a line break or another character that no key has; "
+                    "set the key anew"
+                )
         self.base = base.rstrip("/")
         self._url, self._context, self._headers = url, context, dict(headers)
         self._server_name, self._timeout = server_name, timeout

@@ -18,8 +18,16 @@ JOINED_WITH = "tailspan.dev/joined-with"
 # Until the kubelet has reported: with a Node of no capacity in its cache it would refuse its own static pods
 # (OutOfpods, pkg/kubelet/lifecycle/predicate.go), and those it never tries again. On registering it only fills in what
 # is missing, its first status replaces every one of these (kubelet_node_status.go, nodestatus/setters.go). As much as a
-# large machine has, lest something be refused in that second; ordinary pods wait for the taint not-ready to go.
+# large machine has, lest something be refused in that second.
 UNTIL_REPORTED = {"cpu": "64", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "110"}
+# Nobody schedules anything there meanwhile: without a condition the controller would take the taint not-ready off at
+# once (pkg/controller/nodelifecycle: doNoScheduleTaintingPass), with this one it writes unreachable.
+NEVER_REPORTED = {
+    "type": "Ready",
+    "status": "Unknown",
+    "reason": "NodeStatusNeverUpdated",
+    "message": "declared by tailspan, no kubelet has reported yet",
+}
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 
@@ -175,4 +183,10 @@ def _new(spec: NodeSpec) -> Json:
 
 
 def _status() -> Json:
-    return {"status": {"capacity": dict(UNTIL_REPORTED), "allocatable": dict(UNTIL_REPORTED)}}
+    return {
+        "status": {
+            "capacity": dict(UNTIL_REPORTED),
+            "allocatable": dict(UNTIL_REPORTED),
+            "conditions": [dict(NEVER_REPORTED)],
+        }
+    }

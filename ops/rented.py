@@ -107,14 +107,14 @@ def create(seller: Seller, wanted: Wanted, deadline: Deadline) -> Json:
         )
         _remove(seller, former, what, deadline)
     found = [machine for machine in found if machine not in useless]
-    unclear = False
     if found:
         machine = found[0]
         _say(f"{what}: found as {machine.id}, {machine}; nothing is ordered")
     else:
-        machine, unclear = _order(seller, wanted, what, deadline)
+        machine = _order(seller, wanted, what, deadline)
     machine = _until_running(seller, machine, what, deadline)
-    if unclear or len(found) > 1:
+    # Also of an order that an interrupted run left unanswered, and that was listed only now.
+    if len(found) != 1:
         _without_twins(seller, machine, wanted, what, deadline)
     seller.open_exactly(machine, wanted.openings)
     return _shape(machine)
@@ -129,6 +129,12 @@ def update(seller: Seller, wanted: Wanted, deadline: Deadline) -> Json:
         raise OpsError(
             f"{what}: is not in {seller.place} any more, somebody deleted it there; raise its `generation` to get "
             "another one, or take it out of the stack file"
+        )
+    if len(found) > 1:
+        raise OpsError(
+            f"{what}: {len(found)} machines carry its label in {seller.place}: "
+            f"{', '.join(f'{one.id} ({one})' for one in found)}; delete the ones whose address is not the login of "
+            "this machine in the stack"
         )
     machine = found[0]
     if machine.state == "coming":
@@ -145,7 +151,13 @@ def update(seller: Seller, wanted: Wanted, deadline: Deadline) -> Json:
 def delete(seller: Seller, name: str, tag: str, deadline: Deadline) -> Json:
     """Gone, with any twin; nothing there is fine, if that can be known."""
     what = f"machine {name}"
-    found = [machine for machine in seller.named(name) if tag in machine.tags]
+    named = seller.named(name)
+    found = [machine for machine in named if tag in machine.tags]
+    for other in () if found else named:
+        _say(
+            f"{what}: WARNING: {other.id} in {seller.place} has this name without the label {tag}; it is left alone: "
+            "look whether it is billed for nothing"
+        )
     if not found:
         seller.confirm_place()
         _say(f"{what}: not in {seller.place}, nothing to delete")
@@ -173,13 +185,13 @@ def _serves(machine: Rented, wanted: Wanted) -> bool:
     return same and machine.state not in ("failed", "going")
 
 
-def _order(seller: Seller, wanted: Wanted, what: str, deadline: Deadline) -> tuple[Rented, bool]:
-    """The machine, and whether it may have been ordered more than once."""
+def _order(seller: Seller, wanted: Wanted, what: str, deadline: Deadline) -> Rented:
+    """The machine; after an answer that was not clear it may have been ordered more than once."""
     for attempt in range(ORDERS):
         try:
             machine = seller.order(wanted)
             _say(f"{what}: ordered as {machine.id}")
-            return machine, attempt > 0
+            return machine
         except Unclear as error:
             _say(f"{what}: no clear answer to the order ({error}); looking for it by its name")
             last = error
@@ -188,10 +200,10 @@ def _order(seller: Seller, wanted: Wanted, what: str, deadline: Deadline) -> tup
             found = _ours(seller, wanted, what) if attempt else []
             if not found:
                 raise
-            return found[0], True
+            return found[0]
         if came := _look(seller, wanted, what, deadline):
             _say(f"{what}: was ordered as {came.id} all the same")
-            return came, True
+            return came
         if deadline.expired:
             break
     raise OpsError(

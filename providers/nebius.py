@@ -145,6 +145,8 @@ class NebiusRegion:
             # Its addresses are free only when it is gone.
             delete_before_replace=True,
             replace_on_changes=["labels"],
+            # What a first boot reads is no reason to touch a machine that runs.
+            ignore_changes=["cloudInitUserData", "bootDisk.managedDisk.spec.sourceImageFamily"],
         )
         instance = self._instance(
             node,

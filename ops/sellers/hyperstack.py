@@ -7,6 +7,7 @@ is not documented, and honoured where it comes. A private address cannot be aske
 from __future__ import annotations
 
 import ssl
+import sys
 from functools import partial
 from typing import Any
 
@@ -76,7 +77,11 @@ class Hyperstack:
         query = {"search": name, "environment": self._environment, "exact_environment_match": "true"}
         listed = self._pages(MACHINES, "instances", query)
         # `search` and `environment` match parts of names too.
-        exact = [item for item in listed if item.get("name") == name and self._here(item)]
+        exact = [
+            item
+            for item in listed
+            if item.get("name") == name and item.get("status") != "DELETED" and self._here(item)
+        ]
         return sorted((_rented(item) for item in exact), key=lambda machine: int(machine.id))
 
     def order(self, wanted: Wanted) -> Rented:
@@ -155,6 +160,9 @@ class Hyperstack:
             # Refused while an earlier delete is at work; whether it is gone is read afterwards.
             if error.status not in (400, 404, 409):
                 raise
+            print(
+                f"machine {machine.name}: the delete was answered with: {error}", file=sys.stderr, flush=True
+            )
 
     def confirm_place(self) -> None:
         listed = self._pages("/core/environments", "environments", {"search": self._environment})

@@ -354,6 +354,7 @@ def test_a_machine_of_somebody_else_under_the_name_is_left_alone(seller: Hyperst
     said = run.fails("machine-create", request_for(seller))
     assert "has a machine of this name, 7 (ACTIVE), without this machine's label" in said
     assert run("machine-delete", request_for(seller)) == {"deleted": []}
+    assert "WARNING: 7 in Hyperstack environment" in run.err
     assert (seller.orders(), list(seller.machines)) == (0, [7])
 
 
@@ -426,6 +427,25 @@ def test_a_machine_deleted_behind_our_back_is_told_and_can_be_deleted(seller: Hy
         "machine-update", request_for(seller)
     )
     assert run("machine-delete", request_for(seller)) == {"deleted": []}
+
+
+def test_an_update_does_not_choose_among_machines_that_carry_one_label(seller: Hyperstack, run: Run) -> None:
+    seller.add("gpu-a", TAG)
+    seller.add("gpu-a", TAG)
+    assert "2 machines carry its label" in run.fails("machine-update", request_for(seller))
+    assert list(seller.machines) == [7, 8]
+
+
+def test_a_deleted_machine_that_is_still_listed_is_none(seller: Hyperstack, run: Run) -> None:
+    seller.add("gpu-a", "tailspan-of-another-generation", status="DELETED")
+    assert run("machine-create", request_for(seller))["id"] == "8"
+
+
+@pytest.mark.parametrize("broken", [f"{KEY}\r", f"{KEY}\n", f"{KEY[:4]}\n{KEY[4:]}"])
+def test_a_key_with_a_line_break_is_refused_and_not_shown(seller: Hyperstack, run: Run, broken: str) -> None:
+    said = run.fails("machine-create", request_for(seller, api_key=broken))
+    assert "header api_key holds a line break" in said
+    assert seller.orders() == 0
 
 
 @pytest.mark.parametrize("state", ["SHUTOFF", "HIBERNATED", "ERROR"])

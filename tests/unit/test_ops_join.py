@@ -87,8 +87,9 @@ def test_a_declared_node_has_room_for_static_pods_before_its_kubelet_reports(ser
     assert status["capacity"] == status["allocatable"]
     assert set(status["allocatable"]) == {"cpu", "memory", "ephemeral-storage", "pods"}
     assert int(status["allocatable"]["pods"]) > 0
-    # Nothing is said of readiness: that is the kubelet's to say.
-    assert "conditions" not in status
+    # The controller writes a taint for a state that is not known, and none for one that nobody mentions.
+    (ready,) = status["conditions"]
+    assert (ready["type"], ready["status"]) == ("Ready", "Unknown")
 
 
 @pytest.mark.parametrize("reported", [{}, {"status": {}}, {"status": {"allocatable": {"pods": "30"}}}])
