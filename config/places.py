@@ -70,7 +70,7 @@ class GcpProvider(_Place):
         pattern=r"^[a-z]+-[a-z]+[0-9]+$", examples=["us-central1"], description="Google Cloud's region."
     )
     zone: str = Field(
-        pattern=r"^[a-z]+-[a-z]+[0-9]+-[a-z]$",
+        pattern=r"^[a-z]+-[a-z]+[0-9]+-(ai[0-9]+)?[a-z]$",
         examples=["us-central1-a"],
         description="The zone of its machines.",
     )
@@ -89,7 +89,7 @@ class GcpProvider(_Place):
         default="pd-balanced",
         pattern=r"^[a-z0-9-]+$",
         examples=["hyperdisk-balanced"],
-        description="Type of the boot disks; some families of machines take only hyperdisk-balanced.",
+        description="Type of new machines' boot disks; some families take hyperdisk-balanced only, others never.",
     )
     routes: Literal["load-balancer", "instance"] = Field(
         default="load-balancer",

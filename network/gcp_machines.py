@@ -41,6 +41,29 @@ _DEFAULT_N1 = {1: "n1-standard-8", 2: "n1-standard-16", 4: "n1-standard-32", 8: 
 _GPU_FAMILY = re.compile(r"^(a\d|g2|g4)[a-z]*-")
 
 
+# https://cloud.google.com/compute/docs/disks/hyperdisks: families that cannot boot from a Hyperdisk, and some that
+# can boot from nothing else.
+_NO_HYPERDISK = re.compile(r"^(e2|n1|t2a|c2|c2d)-")
+_HYPERDISK_ONLY = re.compile(r"^(n4|c4|c4a|c4d|a4|a4x|x4|m4)-|^a3-ultragpu-")
+_ARM = re.compile(r"^(t2a|c4a|n4a|a4x)-")
+
+
+def boots_from(machine_type: str, disk_type: str) -> bool:
+    """Whether machines of a type take such a boot disk, as far as is known here."""
+    wrong = _NO_HYPERDISK if disk_type.startswith("hyperdisk") else _HYPERDISK_ONLY
+    return not wrong.match(machine_type)
+
+
+def is_arm(machine_type: str) -> bool:
+    """Whether a machine's processor is an Arm one, for which an image must be made."""
+    return bool(_ARM.match(machine_type))
+
+
+def machine_type_of(written: str | None, gpu: GpuConfig | None, role: Role) -> str:
+    """The type that is written, or follows from the GPUs or the role."""
+    return written or (gpu_machine_type(gpu) if gpu else None) or DEFAULT_TYPES[role]
+
+
 def gpu_machine_type(gpu: GpuConfig) -> str | None:
     """The type of machine that has these GPUs; None if it must be written in the stack file."""
     if gpu.type in _ATTACHED:

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from config.schema import GcpProvider, RegionConfig, StackConfig
-from network.gcp_machines import accelerator, attachable, gpu_machine_type, has_gpus
+from network.gcp_machines import (
+    accelerator,
+    attachable,
+    boots_from,
+    gpu_machine_type,
+    has_gpus,
+    is_arm,
+    machine_type_of,
+)
 from network.managed import ranges_of
 from network.nodes import NodeDraft
 
@@ -63,6 +71,7 @@ def _machine(draft: NodeDraft, place: GcpProvider) -> Iterator[str]:
         )
     yield from _address(draft, place)
     yield from _gpus(draft)
+    yield from _boots(draft, place)
 
 
 def _address(draft: NodeDraft, place: GcpProvider) -> Iterator[str]:
@@ -82,14 +91,33 @@ def _address(draft: NodeDraft, place: GcpProvider) -> Iterator[str]:
         )
 
 
+def _boots(draft: NodeDraft, place: GcpProvider) -> Iterator[str]:
+    """Disk and processor go with the machine's family: the API would refuse others one by one."""
+    gpu = draft.machine.gpu if draft.machine else None
+    machine_type = machine_type_of(draft.machine_type, gpu, draft.role)
+    if not boots_from(machine_type, place.disk_type):
+        other = "pd-balanced" if place.disk_type.startswith("hyperdisk") else "hyperdisk-balanced"
+        yield (
+            f"machines of type {machine_type} cannot boot from provider.disk_type {place.disk_type}; write "
+            f"disk_type: {other}, or another machine_type"
+        )
+    if is_arm(machine_type) and "amd64" in place.image:
+        yield (
+            f"machine_type {machine_type} has Arm processors, and provider.image {place.image} is for amd64; write an "
+            "image for arm64, or another machine_type"
+        )
+
+
 def _gpus(draft: NodeDraft) -> Iterator[str]:
     gpu = draft.machine.gpu if draft.machine else None
     if gpu is None:
-        if draft.machine_type and draft.machine and has_gpus(draft.machine_type):
-            yield (
-                f"machine_type {draft.machine_type} has GPUs, and none are written; "
+        if draft.machine_type and has_gpus(draft.machine_type):
+            remedy = (
                 "write gpu: with their type and count"
+                if draft.machine
+                else "list such machines in a region of kind gpu, with gpu: and its type and count"
             )
+            yield f"machine_type {draft.machine_type} has GPUs, and none are written; {remedy}"
         return
     if draft.machine_type is None and gpu_machine_type(gpu) is None:
         yield (

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network
 
 from config.schema import AwsProvider, CloudRegionConfig, EksControlPlane, GkeControlPlane, StackConfig
+from network.gcp_machines import has_gpus
 from network.managed import SMALLEST_NODE_CIDR, has_pool_gateways, is_managed, managed_ranges
 from network.nodes import NodeDraft
 
@@ -60,7 +61,7 @@ def _planned_groups(region: CloudRegionConfig) -> Iterator[str]:
 
 
 def _gke_names(region: CloudRegionConfig) -> Iterator[str]:
-    longest = GKE_NAME - PULUMI_SUFFIX - len("-gke")
+    longest = GKE_NAME - PULUMI_SUFFIX - len("-gw-1" if has_pool_gateways(region) else "-gke")
     if len(region.name) > longest:
         yield (
             f"the region's name has {len(region.name)} characters, and GKE takes {GKE_NAME} for a cluster, of which "
@@ -151,6 +152,8 @@ def _gke_version(config: StackConfig) -> Iterator[str]:
 
 
 def _gke_pods(region: CloudRegionConfig) -> Iterator[str]:
+    if region.node_cidr.prefixlen > SMALLEST_NODE_CIDR:
+        return  # said already
     room = 1 << max(GKE_NODE_PODS - region.pod_cidr.prefixlen - 1, 0)
     if region.pod_cidr.prefixlen >= GKE_NODE_PODS:
         room = 0
@@ -161,6 +164,21 @@ def _gke_pods(region: CloudRegionConfig) -> Iterator[str]:
     )
     nodes = zones * sum(group.count for group in region.node_groups)
     nodes += region.gateways.count if has_pool_gateways(region) else 0
+    for group in region.node_groups:
+        if group.machine_type and has_gpus(group.machine_type):
+            yield (
+                f"node group {group.name}: machine_type {group.machine_type} has GPUs, nobody would know of them in a "
+                "group of GKE's nodes; list such machines in a region of kind gpu"
+            )
+    # Google keeps four addresses of a subnetwork, and an upgrade brings one node more for each group first.
+    workers = managed_ranges(region.node_cidr, region.pod_cidr).workers
+    addresses = workers.num_addresses - 4
+    most = nodes + sum(1 for group in region.node_groups if group.count)
+    if most > addresses:
+        yield (
+            f"GKE's part of node_cidr {region.node_cidr} is {workers}, {addresses} addresses, and the node groups need "
+            f"{most} while they are upgraded; write a larger node_cidr, or fewer nodes"
+        )
     if nodes > room:
         yield (
             f"the upper half of pod_cidr {region.pod_cidr} holds /24 ranges for {room} of GKE's nodes, the node groups "

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from config.places import GcpProvider
-from network.gcp_machines import DEFAULT_TYPES, accelerator, gpu_machine_type, has_gpus
+from network.gcp_machines import accelerator, has_gpus, machine_type_of
 from network.plan import NodePlan
 from providers.base import Login, Machine, Site
 from providers.cloud_init import user_data
@@ -75,8 +75,14 @@ class GcpMachines:
                     # The node IP stays, and two machines cannot have it.
                     delete_before_replace=True,
                     replacement_trigger=node.generation,
-                    # A new image of a family, or another one in the stack file, must not wipe machines that run.
-                    ignore_changes=["bootDisk.initializeParams.image"],
+                    # A new image of a family, or another image or disk in the stack file, must not wipe machines that
+                    # run. Nor the local SSDs that Google itself gives to some types (A3 and A2 Ultra among them): the
+                    # provider finds them where none were asked for (terraform-provider-google#19648).
+                    ignore_changes=[
+                        "bootDisk.initializeParams.image",
+                        "bootDisk.initializeParams.type",
+                        "scratchDisks",
+                    ],
                     additional_secret_outputs=["metadata"],
                 ),
             ),
@@ -131,7 +137,7 @@ class GcpMachines:
         self, node: NodePlan, private: pulumi.Input[str], public: GcpResource | None
     ) -> dict[str, Any]:
         precious = node.role == "control-plane"
-        machine_type = machine_type_of(node)
+        machine_type = machine_type_of(node.machine_type, node.gpu, node.role)
         attached = accelerator(node.gpu, machine_type) if node.gpu else None
         gpus = bool(attached) or has_gpus(machine_type)
         interface: dict[str, Any] = {
@@ -193,12 +199,6 @@ class GcpMachines:
                 )
             )
         )
-
-
-def machine_type_of(node: NodePlan) -> str:
-    """As written; else what has the GPUs that are written, or is large enough for the role."""
-    by_gpu = gpu_machine_type(node.gpu) if node.gpu else None
-    return node.machine_type or by_gpu or DEFAULT_TYPES[node.role]
 
 
 def provider_id(node: NodePlan) -> str:

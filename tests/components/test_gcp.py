@@ -378,7 +378,11 @@ def test_a_machine_with_another_key_for_the_operator_is_not_made_anew() -> None:
 
 def test_a_new_image_makes_no_machine_anew() -> None:
     for item in instances(deployed(two_clouds())).values():
-        assert list(item.request.ignoreChanges) == ["bootDisk.initializeParams.image"]
+        assert list(item.request.ignoreChanges) == [
+            "bootDisk.initializeParams.image",
+            "bootDisk.initializeParams.type",
+            "scratchDisks",
+        ]
 
 
 @every
@@ -461,6 +465,26 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         "regions.2.machines.1.machine_type",
         "e2-standard-4",
         "has no GPUs built in, and H100 is none",
+    ),
+    "GPUs in a group": (
+        "regions.0.node_groups.0.machine_type",
+        "g2-standard-8",
+        "list such machines in a region of kind gpu",
+    ),
+    "a disk that its machines cannot boot from": (
+        "regions.0.provider.disk_type",
+        "hyperdisk-balanced",
+        "machines of type e2-standard-4 cannot boot from provider.disk_type hyperdisk-balanced",
+    ),
+    "machines that boot from no other disk": (
+        "regions.0.node_groups.0.machine_type",
+        "n4-standard-8",
+        "write disk_type: hyperdisk-balanced",
+    ),
+    "another processor than the image's": (
+        "regions.0.node_groups.0.machine_type",
+        "t2a-standard-4",
+        "write an image for arm64",
     ),
     "GPUs that nobody wrote": ("regions.2.machines.0.machine_type", "g2-standard-8", "none are written"),
 }

@@ -69,6 +69,21 @@ def test_what_amazon_takes_passes() -> None:
         ),
         ([("access.api", "tailnet")], "before there is a way through them", "access.api: public"),
         ([("regions.0.name", "a" * 29)], "the region's name has 29 characters", "at most 28"),
+        (
+            [("regions.0.name", "a" * 28), ("regions.0.gateways", {"count": 1, "shape": "node-pool"})],
+            "the region's name has 28 characters",
+            "at most 27",
+        ),
+        (
+            [("regions.0.node_cidr", "10.0.0.0/25"), ("regions.0.node_groups.0.count", 40)],
+            "28 addresses, and the node groups need 41 while they are upgraded",
+            "a larger node_cidr",
+        ),
+        (
+            [("regions.0.node_groups.0.machine_type", "a3-highgpu-8g")],
+            "machine_type a3-highgpu-8g has GPUs",
+            "a region of kind gpu",
+        ),
         ([("regions.0.node_groups.0.name", "c" * 29)], "has 33 characters", "at most 32"),
         (
             [
