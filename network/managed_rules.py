@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network
 
 from config.schema import AwsProvider, CloudRegionConfig, EksControlPlane, GkeControlPlane, StackConfig
+from network.aws_machines import has_accelerators
 from network.gcp_machines import has_gpus
 from network.managed import SMALLEST_NODE_CIDR, has_pool_gateways, is_managed, managed_ranges
 from network.nodes import NodeDraft
@@ -13,6 +14,9 @@ from network.nodes import NodeDraft
 # https://cloud.google.com/kubernetes-engine/docs/reference/rest/v1/projects.locations.clusters: the name is at most 40
 # characters, and that of a node pool; Pulumi makes the last 8.
 GKE_NAME, PULUMI_SUFFIX = 40, 8
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html and
+# https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateNodegroup.html.
+IAM_ROLE, EKS_GROUP = 64, 63
 # GKE's cloud controller leaves foreign nodes alone (label components.gke.io/gke-unmanaged-node) from v35.1.2 on; an
 # earlier one deletes them as soon as they register (kubernetes/cloud-provider-gcp#1081, cherry-pick #1106).
 GKE_MINOR = (1, 35)
@@ -43,6 +47,9 @@ def managed_problems(config: StackConfig, drafts: Sequence[NodeDraft]) -> Iterat
             lines += [
                 *_eks_access(config),
                 *_eks_vpc(region),
+                *_eks_names(region),
+                *_eks_ranges(region),
+                *_eks_machines(region),
                 *_eks_zones(region, region.control_plane),
                 *_eks_remote(config),
             ]
@@ -200,6 +207,41 @@ def _eks_vpc(region: CloudRegionConfig) -> Iterator[str]:
             "beside an existing VPC's subnet there is no range known for EKS; remove provider.vpc, so that a VPC is "
             "made, or write control_plane: {kind: kubeadm}"
         )
+
+
+def _eks_names(region: CloudRegionConfig) -> Iterator[str]:
+    longest = IAM_ROLE - PULUMI_SUFFIX - len("-eks-workers-role")
+    if len(region.name) > longest:
+        yield (
+            f"the region's name has {len(region.name)} characters, and IAM takes {IAM_ROLE} for a role, of which "
+            f"some are added; write a name of at most {longest} characters"
+        )
+    for group in region.node_groups:
+        whole = f"{region.name}-{group.name}"
+        if len(whole) > EKS_GROUP - PULUMI_SUFFIX:
+            yield (
+                f"node group {group.name}: {whole} has {len(whole)} characters, and EKS takes {EKS_GROUP}, of which a "
+                f"few are added; write names of at most {EKS_GROUP - PULUMI_SUFFIX} characters together"
+            )
+
+
+def _eks_ranges(region: CloudRegionConfig) -> Iterator[str]:
+    """Pods' addresses become a further range of the VPC, and Amazon mixes no private blocks in one."""
+    home = next((block for block in PRIVATE if region.node_cidr.subnet_of(block)), None)
+    if home and not region.pod_cidr.subnet_of(home):
+        yield (
+            f"pod_cidr {region.pod_cidr} is not in {home} as node_cidr is, and a VPC has ranges of one private block "
+            f"only; write a pod_cidr in {home}"
+        )
+
+
+def _eks_machines(region: CloudRegionConfig) -> Iterator[str]:
+    for group in region.node_groups:
+        if group.machine_type and has_accelerators(group.machine_type):
+            yield (
+                f"node group {group.name}: machine_type {group.machine_type} has accelerators, nobody would know of "
+                "them in a group of EKS's nodes; list such machines in a region of kind gpu"
+            )
 
 
 def _eks_zones(region: CloudRegionConfig, plane: EksControlPlane) -> Iterator[str]:

@@ -16,6 +16,7 @@ import pulumi
 from pulumi_aws import ec2, eks, iam, rolesanywhere, vpc
 
 from config.schema import AwsProvider, CloudRegionConfig, EksControlPlane
+from network.aws_machines import is_arm
 from network.managed import ManagedRanges
 from providers.base import Site
 from providers.eks_pki import authority
@@ -143,7 +144,7 @@ class _Eks:
         ]
         group = ec2.SecurityGroup(
             f"{self._name}-eks-endpoint",
-            description="The API server for machines that are none of EKS's",
+            description="The API server for machines outside EKS",
             vpc_id=self._network.network,
             opts=self._options(),
         )
@@ -251,6 +252,7 @@ class _Eks:
                 node_role_arn=role.arn,
                 subnet_ids=[subnet.id],
                 instance_types=[group.machine_type] if group.machine_type else None,
+                ami_type=node_image(group.machine_type),
                 scaling_config={
                     "desired_size": group.count,
                     "min_size": group.count,
@@ -310,6 +312,11 @@ class _Eks:
         return hybrid, entry
 
 
+def node_image(machine_type: str | None) -> str:
+    """EKS takes its image for x86 where none is named, and then refuses machines with Arm processors."""
+    return "AL2023_ARM_64_STANDARD" if machine_type and is_arm(machine_type) else "AL2023_x86_64_STANDARD"
+
+
 def _trust(service: str) -> str:
     return json.dumps(
         {
@@ -351,9 +358,16 @@ def _hybrid_trust(anchor: str) -> str:
 
 
 def _describe(cluster: str) -> str:
+    """What nodeadm asks for (https://docs.aws.amazon.com/eks/latest/userguide/hybrid-nodes-creds.html)."""
     return json.dumps(
         {
             "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Action": ["eks:DescribeCluster"], "Resource": cluster}],
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": ["eks:DescribeCluster", "eks:ListAccessEntries"],
+                    "Resource": cluster,
+                }
+            ],
         }
     )

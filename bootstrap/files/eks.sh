@@ -9,8 +9,11 @@ machine_role() {
   agent_manifest
   if [ -e $HYBRID ] && ! changed /etc/tailspan/nodeadm.yaml /etc/iam/pki/server.pem /etc/iam/pki/server.key; then
     step "kubelet"
+    systemctl disable -q --now tailspan-kubelet 2>/dev/null || true
     systemctl is-active -q kubelet || systemctl restart kubelet || fail "$(journalctl -u kubelet -n 5 -o cat --no-pager | tr '\n' ' ')"
   else
+    # Set again when nodeadm has done its work: what failed is tried again by the next run.
+    rm -f $HYBRID
     kubelet_alone
     wait_for_connector
     [ ! -s /etc/tailspan/nodeadm.yaml ] || hybrid_node
@@ -60,7 +63,7 @@ hybrid_node() {
 eval "leave_node() $(declare -f leave | tail -n +2)"
 leave() {
   systemctl disable -q --now tailspan-kubelet 2>/dev/null || true
-  [ ! -e $HYBRID ] || nodeadm uninstall --skip node-validation,pod-validation >/dev/null 2>&1 || true
+  [ ! -x $NODEADM ] || nodeadm uninstall --skip node-validation,pod-validation >/dev/null 2>&1 || true
   leave_node
   rm -rf /etc/iam/pki $NODEADM /etc/systemd/system/tailspan-kubelet.service /var/log/tailspan-nodeadm.log
   systemctl daemon-reload

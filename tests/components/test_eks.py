@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 from ipaddress import IPv4Network
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 from cryptography import x509
 
 from network.plan import plan_network
+from providers.aws_eks import node_image
 from providers.eks_pki import authority
 from tests.components.deploy import CLUSTER_CA, MANAGED_URL, SEED, deployed
 from tests.components.managed import eks
@@ -245,3 +247,40 @@ def test_the_way_to_the_api_server_comes_before_nodeadm(recording: Recording, na
     expected += ["hybrid_node"] if name == "tx-a" else []
     assert steps == [*expected, "wait_for_connector", "wait_for_forwarding", ""]
     assert "systemctl restart tailspan-kubelet" in said
+
+
+# What EC2 lets a description be
+# (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html).
+DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._:/()#,@\[\]+=&;{}!$*-]{0,255}")
+
+
+def test_amazon_takes_every_description_of_a_group_and_of_its_rules(recording: Recording) -> None:
+    written = [
+        (name, item.inputs["description"])
+        for name, item in recording.resources.items()
+        if "ecurityGroup" in item.type and item.inputs.get("description")
+    ]
+    assert written
+    assert [(name, text) for name, text in written if not DESCRIPTION.fullmatch(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "image"),
+    [
+        (None, "AL2023_x86_64_STANDARD"),
+        ("m6i.xlarge", "AL2023_x86_64_STANDARD"),
+        ("m7g.xlarge", "AL2023_ARM_64_STANDARD"),
+        ("c7gn.large", "AL2023_ARM_64_STANDARD"),
+        ("t4g.medium", "AL2023_ARM_64_STANDARD"),
+        ("a1.large", "AL2023_ARM_64_STANDARD"),
+        ("c6gd.metal", "AL2023_ARM_64_STANDARD"),
+    ],
+)
+def test_the_nodes_image_is_for_their_processor(machine_type: str | None, image: str) -> None:
+    assert node_image(machine_type) == image
+
+
+def test_a_hybrid_node_may_ask_what_nodeadm_asks(recording: Recording) -> None:
+    policy = json.loads(recording["hub-eks-hybrid-describe"].inputs["policy"])
+    (statement,) = policy["Statement"]
+    assert set(statement["Action"]) == {"eks:DescribeCluster", "eks:ListAccessEntries"}

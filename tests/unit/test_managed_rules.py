@@ -149,6 +149,22 @@ def many(count: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("edits", "said", "remedy"),
     [
+        ([("regions.0.name", "a" * 40)], "the region's name has 40 characters", "at most 39"),
+        (
+            [("regions.0.name", "a" * 36), ("regions.0.node_groups.0.name", "c" * 20)],
+            "has 57 characters",
+            "at most 55",
+        ),
+        ([("regions.0.node_groups.0.machine_type", "g6.xlarge")], "has accelerators", "a region of kind gpu"),
+        (
+            [
+                ("kubernetes.pod_supernet", "172.16.0.0/12"),
+                ("regions.0.pod_cidr", "172.16.0.0/14"),
+                ("regions.1.pod_cidr", "172.24.0.0/16"),
+            ],
+            "is not in 10.0.0.0/8 as node_cidr is",
+            "a pod_cidr in 10.0.0.0/8",
+        ),
         (
             [("access.api", "public"), ("access.allow", ["192.0.2.1/32"])],
             "that nobody knows here",
