@@ -59,13 +59,17 @@ def decode_credentials(stdout: str) -> tuple[str, str]:
     return base64.b64decode(values["ca"]).decode(), base64.b64decode(values["kubeconfig"]).decode()
 
 
-def node_admission(provider: kubernetes.Provider, parent: pulumi.Resource) -> list[pulumi.Resource]:
+def node_admission(
+    provider: kubernetes.Provider,
+    parent: pulumi.Resource,
+    newcomers: str = "system:bootstrappers:tailspan",
+) -> list[pulumi.Resource]:
     """
-    Who may ask for a node's certificate: a token may file a request and read its own, nothing approves it but ops/;
-    a node renews its own by itself.
+    Who may ask for a node's certificate: the group of `newcomers`, by default that of bootstrap tokens, may file a
+    request and read its own, nothing approves it but ops/; a node renews its own by itself.
     """
     bindings = {
-        "tailspan:node-bootstrapper": ("system:bootstrappers:tailspan", "system:node-bootstrapper"),
+        "tailspan:node-bootstrapper": (newcomers, "system:node-bootstrapper"),
         "tailspan:node-renewal": (
             "system:nodes",
             "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",

@@ -12,6 +12,7 @@ from bootstrap.gateway import NAMESPACE as GATEWAY_NAMESPACE
 from bootstrap.gateway import pod_settings
 from bootstrap.script import Cluster
 from components import kube
+from components.cluster import node_admission
 from network.plan import NetworkPlan
 
 # Accounts in it may file certificate requests and nothing else. ops/ makes one per machine, while it is admitted.
@@ -28,27 +29,7 @@ def foreign_admission(provider: kubernetes.Provider, parent: pulumi.Resource) ->
     """
     options = pulumi.ResourceOptions(parent=parent, provider=provider)
     namespace = kube.Namespace("tailspan-admission", metadata={"name": ADMISSION}, opts=options)
-    bindings = {
-        "tailspan:node-bootstrapper": (f"system:serviceaccounts:{ADMISSION}", "system:node-bootstrapper"),
-        "tailspan:node-renewal": (
-            "system:nodes",
-            "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-        ),
-    }
-    return [
-        namespace,
-        *(_group_binding(name, group, role, options) for name, (group, role) in bindings.items()),
-    ]
-
-
-def _group_binding(name: str, group: str, role: str, opts: pulumi.ResourceOptions) -> kube.ClusterRoleBinding:
-    return kube.ClusterRoleBinding(
-        name.replace(":", "-"),
-        metadata={"name": name},
-        role_ref={"apiGroup": _RBAC, "kind": "ClusterRole", "name": role},
-        subjects=[{"apiGroup": _RBAC, "kind": "Group", "name": group}],
-        opts=opts,
-    )
+    return [namespace, *node_admission(provider, parent, f"system:serviceaccounts:{ADMISSION}")]
 
 
 def system_pods(

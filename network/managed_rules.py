@@ -67,20 +67,38 @@ def _planned_groups(region: CloudRegionConfig) -> Iterator[str]:
             )
 
 
-def _gke_names(region: CloudRegionConfig) -> Iterator[str]:
-    longest = GKE_NAME - PULUMI_SUFFIX - len("-gw-1" if has_pool_gateways(region) else "-gke")
+def _names(
+    region: CloudRegionConfig, longest: int, limit: str, longest_group: int, group_limit: str
+) -> Iterator[str]:
+    """The cloud's names are made of the region's and of the groups', and a few characters are added to them."""
     if len(region.name) > longest:
         yield (
-            f"the region's name has {len(region.name)} characters, and GKE takes {GKE_NAME} for a cluster, of which "
-            f"a few are added; write a name of at most {longest} characters"
+            f"the region's name has {len(region.name)} characters, and {limit}, of which some are added; write a "
+            f"name of at most {longest} characters"
         )
     for group in region.node_groups:
-        pool = f"{region.name}-{group.name}"
-        if len(pool) > GKE_NAME - PULUMI_SUFFIX:
+        whole = f"{region.name}-{group.name}"
+        if len(whole) > longest_group:
             yield (
-                f"node group {group.name}: its pool {pool} has {len(pool)} characters, and GKE takes {GKE_NAME}, "
-                f"of which a few are added; write names of at most {GKE_NAME - PULUMI_SUFFIX} characters together"
+                f"node group {group.name}: {whole} has {len(whole)} characters, and {group_limit}, of which some are "
+                f"added; write names of at most {longest_group} characters together"
             )
+
+
+def _gke_names(region: CloudRegionConfig) -> Iterator[str]:
+    room, suffix = GKE_NAME - PULUMI_SUFFIX, "-gw-1" if has_pool_gateways(region) else "-gke"
+    limit = f"GKE takes {GKE_NAME} for a cluster or a pool"
+    yield from _names(region, room - len(suffix), limit, room, limit)
+
+
+def _eks_names(region: CloudRegionConfig) -> Iterator[str]:
+    yield from _names(
+        region,
+        IAM_ROLE - PULUMI_SUFFIX - len("-eks-workers-role"),
+        f"IAM takes {IAM_ROLE} for a role",
+        EKS_GROUP - PULUMI_SUFFIX,
+        f"EKS takes {EKS_GROUP} for a node group",
+    )
 
 
 def _place(region: CloudRegionConfig) -> Iterator[str]:
@@ -207,22 +225,6 @@ def _eks_vpc(region: CloudRegionConfig) -> Iterator[str]:
             "beside an existing VPC's subnet there is no range known for EKS; remove provider.vpc, so that a VPC is "
             "made, or write control_plane: {kind: kubeadm}"
         )
-
-
-def _eks_names(region: CloudRegionConfig) -> Iterator[str]:
-    longest = IAM_ROLE - PULUMI_SUFFIX - len("-eks-workers-role")
-    if len(region.name) > longest:
-        yield (
-            f"the region's name has {len(region.name)} characters, and IAM takes {IAM_ROLE} for a role, of which "
-            f"some are added; write a name of at most {longest} characters"
-        )
-    for group in region.node_groups:
-        whole = f"{region.name}-{group.name}"
-        if len(whole) > EKS_GROUP - PULUMI_SUFFIX:
-            yield (
-                f"node group {group.name}: {whole} has {len(whole)} characters, and EKS takes {EKS_GROUP}, of which a "
-                f"few are added; write names of at most {EKS_GROUP - PULUMI_SUFFIX} characters together"
-            )
 
 
 def _eks_ranges(region: CloudRegionConfig) -> Iterator[str]:

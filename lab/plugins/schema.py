@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -38,14 +39,16 @@ class Record:
         return {name.rstrip("!"): kind for name, kind in self.fields.items()}
 
 
-class Judge:
+class Judge(ABC):
     """A kind that judges values by itself."""
 
+    @abstractmethod
     def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        raise NotImplementedError
+        """What is wrong with a value at a path."""
 
+    @abstractmethod
     def wanted(self) -> str:
-        raise NotImplementedError
+        """What a value must be, in words."""
 
 
 Kind = Scalar | ListOf | MapOf | OneOf | Record | Judge
