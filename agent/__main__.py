@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agent.config import PATH, AgentConfig, ConfigError, load
 from agent.gateway_agent import GatewayAgent
+from agent.kernel.hush import Hush
 from agent.kernel.netlink import Netlink
 from agent.kernel.probing import ProbePaths
 from agent.kernel.routes import NodeRoutes
@@ -121,6 +122,7 @@ def remove(config: AgentConfig) -> None:
     netlink = Netlink()
     if config.ladder:
         ProbePaths(netlink, config, config.ladder).remove()
+        Hush(netlink).remove()
     else:
         NodeRoutes(netlink, config).restore()
 

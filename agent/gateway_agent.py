@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from agent.core.gateway import Decision, GatewayCore
 from agent.core.layout import Layout
 from agent.heartbeats import Heartbeats
 from agent.kernel.devices import has_carrier, lan_device
+from agent.kernel.hush import Hush
 from agent.kernel.loose import LooseFilter
 from agent.kernel.netlink import Netlink
 from agent.kernel.probing import ProbePaths
@@ -44,6 +46,7 @@ class GatewayAgent:
         self._netlink = Netlink()
         self._paths = ProbePaths(self._netlink, config, ladder)
         self._nudge = Nudge(self._netlink)
+        self._hush = Hush(self._netlink)
         self._filter = LooseFilter(self._netlink, config)
         self._layout = Layout(ladder, len(config.gateways), config.index, config.supernets[-1])
         self._tailscale = Tailscale(ladder.socket, self._layout)
@@ -82,7 +85,7 @@ class GatewayAgent:
             self.drain(False)
         self._ensure_paths(now)
         self._filter.tick(now)
-        self._hasten_rebind(now)
+        self._mind_a_fresh_tailscaled(now)
         self._heartbeats.join_tailnet(self._tailscale.address(self._config.index))
         self._prober.learn(self._tailscale.targets)
         self._prober.beat()
@@ -183,11 +186,12 @@ class GatewayAgent:
         except OSError as error:
             log("probe paths refused", error=str(error))
 
-    def _hasten_rebind(self, now: float) -> None:
+    def _mind_a_fresh_tailscaled(self, now: float) -> None:
         try:
+            self._hush.tick(self._tailscale.said, now)
             self._nudge.tick(self._tailscale.connections, self._tailscale.up, now)
         except OSError as error:
-            log("tailscaled not nudged", error=str(error))
+            log("tailscaled not minded", error=str(error))
 
     # What the outside asks.
 
@@ -250,6 +254,8 @@ class GatewayAgent:
     async def stop(self) -> None:
         """Hand over, beating on, then end. What tailscaled advertises stays."""
         log("stopped", drained=await self.hand_over())
+        with contextlib.suppress(OSError):
+            self._hush.remove()
         # Whoever asked for the same may still wait for the answer.
         await asyncio.sleep(ANSWER_SECONDS)
         for task in self._tasks:

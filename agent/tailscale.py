@@ -46,13 +46,20 @@ class Tailscale:
         self.targets: frozenset[Target] = frozenset()
         # How often tailscaled was found anew: it has been restarted.
         self.connections = 0
+        # What this tailscaled, not the one before, has last said of itself.
+        self._running: bool | None = None
         self.busy = False
         self.patches = self.failures = 0
         self._changed = float("-inf")
 
     @property
     def up(self) -> bool:
-        return self._connected and self.state is not None and self.state.running
+        return self._connected and self._running is True
+
+    @property
+    def said(self) -> bool | None:
+        """The same, and None until the tailscaled that is there has said what it is."""
+        return self._running if self._connected else None
 
     @property
     def settled(self) -> bool:
@@ -90,6 +97,7 @@ class Tailscale:
                 for prefix in device.routes:
                     self._layout.populate(prefix, time.monotonic(), heard=False)
         self.state, self._rungs, self.targets = state, found, frozenset(targets)
+        self._running = state.running
         self._addresses |= addresses
 
     def _number(self, device: Device, state: Tailnet) -> int | None:
@@ -127,6 +135,7 @@ class Tailscale:
                     writer.write(request)
                     await writer.drain()
                     self._connected = True
+                    self._running = None
                     self.connections += 1
                     self._set = None
                     self._news.set()

@@ -29,6 +29,7 @@ SET_LINK = 19
 NEW_ADDRESS, DEL_ADDRESS, GET_ADDRESS = 20, 21, 22
 NEW_ROUTE, DEL_ROUTE, GET_ROUTE = 24, 25, 26
 NEW_RULE, DEL_RULE, GET_RULE = 32, 33, 34
+NEW_QDISC, DEL_QDISC = 36, 37
 NEW_NEXTHOP, DEL_NEXTHOP, GET_NEXTHOP = 104, 105, 106
 
 _HEADER = struct.Struct("=IHHII")
@@ -94,6 +95,23 @@ class LinkMessage(nlmsg):  # type: ignore[misc]
     prefix = "IFLA_"
     fields = (("family", "B"), ("pad", "B"), ("type", "H"), ("index", "i"), ("flags", "I"), ("change", "I"))
     nla_map = ((26, "IFLA_AF_SPEC", "cdata"),)
+
+
+class QueueMessage(nlmsg):  # type: ignore[misc]
+    """linux/rtnetlink.h: struct tcmsg, with the one attribute that is set here."""
+
+    __slots__ = ()
+    prefix = "TCA_"
+    fields = (
+        ("family", "B"),
+        ("pad1", "B"),
+        ("pad2", "H"),
+        ("index", "i"),
+        ("handle", "I"),
+        ("parent", "I"),
+        ("info", "I"),
+    )
+    nla_map = ((1, "TCA_KIND", "asciiz"),)
 
 
 _FORMATS: dict[int, type[nlmsg]] = {

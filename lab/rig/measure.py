@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ _BASELINE_PATIENCE = 8.0
 _PATIENCE = 10.0
 # On a routed LAN the hop inside the region is another; what follows it is the same.
 _ROUTED = "power_off,kill_tailscaled,kill_pod,kill_agent,lan_dead,tailnet_dead,strict_rp_filter,strict_packet_filter"
+SETUPS = {"agent", "cluster", "probed", "article"}
 TITLES = {
     "agent": "tailspan",
     "agent, routed LAN": "tailspan, routed LAN",
@@ -151,7 +152,9 @@ def bench(
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     chosen(events)
-    parts = list(_parts(setups, events, runs, baseline_runs, side_by_side))
+    if unknown := set(setups) - SETUPS:
+        raise LabError(f"setups {', '.join(sorted(unknown))}: there are {', '.join(sorted(SETUPS))}")
+    parts = _parts(setups, events, runs, baseline_runs, side_by_side)
     files = [folder / f"{part.name}.jsonl" for part in parts]
     if "cluster" in setups:
         files.append(folder / "cluster.jsonl")
@@ -206,17 +209,18 @@ def show(files: Sequence[Path], write: Path | None) -> list[str]:
 
 def _parts(
     setups: Sequence[str], events: str, runs: int, baseline_runs: int, side_by_side: int
-) -> Iterable[Part]:
+) -> list[Part]:
     """The longest first, and cut, so that they end at about the same time."""
-    if "agent" in setups:
-        size = -(-runs // side_by_side)
-        for first in range(0, runs, size):
-            yield Part("agent", "l2", events, range(first, min(first + size, runs)))
-        if routed := [one for one in _ROUTED.split(",") if not events or one in events.split(",")]:
-            yield Part("agent", "routed", ",".join(routed), range(-(-runs // 2)))
-    for name in setups:
-        if name not in ("agent", "cluster"):
-            yield Part(name, "l2", events, range(baseline_runs))
+    size = -(-runs // side_by_side)
+    cut = [range(first, min(first + size, runs)) for first in range(0, runs, size)]
+    routed = [one for one in _ROUTED.split(",") if not events or one in events.split(",")]
+    every = [Part("agent", "l2", events, numbers) for numbers in cut]
+    # Without an agent it takes headscale long to get back into the normal state.
+    every.append(Part("probed", "l2", events, range(baseline_runs)))
+    if routed:
+        every.append(Part("agent", "routed", ",".join(routed), range(-(-runs // 2))))
+    every.append(Part("article", "l2", events, range(baseline_runs)))
+    return [part for part in every if part.setup in setups]
 
 
 def _print(results: Sequence[Result]) -> None:

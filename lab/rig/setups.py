@@ -17,6 +17,7 @@ from network.plan import NodePlan, RegionPlan
 _DEFAULT_PROBING = {"probe_interval": "10s", "probe_timeout": "5s"}
 # A gateway that was cut off asks the control server again only when its connection has timed out.
 _SETTLES_WITHIN = 90.0
+_RESTARTED_AFTER, _ENDS_WITHIN = 30.0, 10.0
 
 
 @dataclass
@@ -84,26 +85,34 @@ class Probed(Setup):
     def settle(self, rig: Rig) -> None:
         for one in rig.gateways():
             gateway.advertise(rig.machine(one), one.advertise)
-        wait_for_owners(rig)
+        for one in without_their_prefixes(rig, within=_RESTARTED_AFTER):
+            # headscale gives it nothing any more though its tunnel is whole again: somebody would restart it.
+            gateway.kill(rig.machine(one))
+            rig.machine(one).wait_for_end(gateway.CONTAINER, within=_ENDS_WITHIN)
+            rig.start_gateway(one)
+            rig.wait_until_joined(one)
+        _need_their_prefixes(rig)
         for region in rig.plan.regions:
             every = sorted({prefix for one in region.gateways for prefix in one.advertise})
             for one in region.gateways:
                 gateway.advertise(rig.machine(one), every)
-        wait_for_owners(rig)
+        _need_their_prefixes(rig)
 
 
-def wait_for_owners(rig: Rig) -> None:
-    """Until every gateway sees each gateway of other regions own exactly what the plan gives it."""
+def _need_their_prefixes(rig: Rig) -> None:
+    if wrong := without_their_prefixes(rig, within=_SETTLES_WITHIN):
+        names = ", ".join(one.name for one in wrong)
+        raise LabError(f"gateways {names}: not the owners of their prefixes after {_SETTLES_WITHIN:.0f} s")
+
+
+def without_their_prefixes(rig: Rig, *, within: float) -> list[NodePlan]:
+    """Those that a gateway of another region does not see own exactly what the plan gives them, in the end."""
     wanted = {one.name: {str(prefix) for prefix in one.advertise} for one in rig.gateways()}
-    deadline = time.monotonic() + _SETTLES_WITHIN
+    deadline = time.monotonic() + within
     while True:
-        wrong = [name for watcher in rig.gateways() for name in _wrong(rig, watcher, wanted)]
-        if not wrong:
-            return
-        if time.monotonic() > deadline:
-            raise LabError(
-                f"gateways {sorted(set(wrong))}: not the owners of their prefixes after {_SETTLES_WITHIN:.0f} s"
-            )
+        wrong = {name for watcher in rig.gateways() for name in _wrong(rig, watcher, wanted)}
+        if not wrong or time.monotonic() > deadline:
+            return [rig.nodes[name] for name in sorted(wrong)]
         time.sleep(0.2)
 
 

@@ -238,3 +238,55 @@ out["left"] = sh("ip route show table all proto 178")
     assert sum(1 for line in lines if not line.startswith("Deleted")) == int(out["first"]) + 1
     assert sum(1 for line in lines if line.startswith("Deleted")) == int(out["first"]) + 1
     assert out["left"] == ""
+
+
+def test_a_fresh_tailscaled_sends_nothing_until_the_others_have_heard_of_it() -> None:
+    out = on_a_machine(
+        20,
+        """
+from agent.kernel.hush import HUSH_SECONDS, LONGEST_SECONDS, Hush
+def quiet(): return "blackhole" in sh("tc qdisc show dev tailscale0")
+def fresh():
+    sh("ip link del tailscale0 2>/dev/null || true; ip tuntap add tailscale0 mode tun; ip link set tailscale0 up")
+def told(hush, *ticks):
+    seen = []
+    for up, at in ticks:
+        hush.tick(up, at)
+        seen.append(quiet())
+    return json.dumps(seen)
+old = Hush(netlink)
+old.tick(None, 0.0)
+fresh()
+before, after = 1.9 + HUSH_SECONDS, 2.1 + HUSH_SECONDS
+out["starts"] = told(old, (None, 1.0), (False, 1.5), (True, 2.0), (True, before), (True, after))
+fresh()
+out["starts again"] = told(old, (True, 9.0), (True, 9.1 + HUSH_SECONDS))
+out["agent starts while it carries"] = told(Hush(netlink), (None, 1.0), (True, 1.1), (False, 1.2))
+out["agent starts while it starts"] = told(young := Hush(netlink), (None, 1.0), (False, 1.1))
+out["another agent, it carries"] = told(Hush(netlink), (None, 2.0), (True, 2.1))
+fresh()
+out["never up"] = told(Hush(netlink), (False, 0.0), (False, LONGEST_SECONDS - 1), (False, LONGEST_SECONDS))
+fresh()
+last = Hush(netlink)
+last.tick(False, 0.0)
+last.remove()
+out["removed"] = json.dumps(quiet())
+sh("tc qdisc replace dev tailscale0 root pfifo")
+last.remove()
+out["another's queue"] = sh("tc qdisc show dev tailscale0")
+sh("ip link del tailscale0")
+out["gone"] = json.dumps(last.tick(None, 1.0))
+""",
+    )
+    wanted = {
+        "starts": [True, True, True, True, False],
+        "starts again": [True, False],
+        "agent starts while it carries": [False, False, False],
+        "agent starts while it starts": [False, True],
+        "another agent, it carries": [True, False],
+        "never up": [True, True, False],
+        "removed": False,
+        "gone": None,
+    }
+    assert {what: json.loads(out[what]) for what in wanted} == wanted
+    assert "pfifo" in out["another's queue"]
