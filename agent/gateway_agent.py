@@ -136,7 +136,8 @@ class GatewayAgent:
                 claims=_shown(decision.claims),
             )
         if self._follower:
-            self._follower.see(view_of(decision, self._config.index, drain=self._drain))
+            view = view_of(decision, self._config.index, drain=self._drain)
+            self._follower.see(view, drain=self._drain)
 
     def _words(self, boot: str, beat: int) -> wire.Beat:
         decision, up = self._decision, self._tailscale.up
@@ -236,10 +237,10 @@ class GatewayAgent:
         if self._relieved is None:
             return False, f"waits for {', '.join(others)} to receive every tile"
         left = SETTLE_SECONDS - (self._clock.now() - self._relieved)
-        return (
-            left <= 0,
-            "relieved" if left <= 0 else f"relieved, waits {left:.1f} s for others to hear of it",
-        )
+        if left > 0:
+            return False, f"relieved, waits {left:.1f} s for others to hear of it"
+        held = self._follower.waits() if self._follower else None
+        return held is None, f"relieved, {held}" if held else "relieved"
 
     async def hand_over(self) -> str:
         """Drain and wait until the partners receive everything, but not for ever; returns what came of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from agent import wire
 from agent.clock import Clock
@@ -25,6 +26,8 @@ class Side:
     def __init__(self, config: AgentConfig, address: str, port: UdpPort) -> None:
         self.address, self.port = address, port
         self.speaker = Speaker(config.name, os.urandom(8).hex())
+        # What the last beat said, whatever its number was.
+        self.said: wire.Beat | None = None
         self.listeners = {
             gateway.name: Listener(gateway.name) for gateway in config.gateways if gateway.name != config.name
         }
@@ -41,6 +44,7 @@ class Heartbeats:
         self._boot = os.urandom(8).hex()
         self._addresses = {gateway.name: str(gateway.address) for gateway in config.gateways}
         own = str(config.node_ip)
+        self._partners = frozenset(self._addresses.values())
         self._lan = Side(config, own, UdpPort(own, config.port, self._from_lan))
         self._tail: Side | None = None
         self._asked: dict[str, float] = {}
@@ -88,12 +92,18 @@ class Heartbeats:
                     side.port.send(self._seal(hello), (to, self._config.port))
 
     def beat(self, now: float, words: Callable[[str, int], wire.Beat]) -> None:
-        """One beat to everybody who listens; `words` makes it for a run and a number."""
+        """
+        One beat to those who listen and whose turn it is, and to everybody when it says something new; `words` makes it
+        for a run and a number.
+        """
         for side in self._sides():
             side.speaker.beat += 1
-            audience = side.speaker.audience(now)
+            beat = words(side.speaker.boot, side.speaker.beat)
+            said = replace(beat, beat=0)
+            news, side.said = said != side.said, said
+            audience = side.speaker.audience(now, all_of_them=news, always=self._partners)
             if audience:
-                data = self._seal(words(side.speaker.boot, side.speaker.beat))
+                data = self._seal(beat)
                 for to in audience:
                     side.port.send(data, to)
 

@@ -18,6 +18,8 @@ from agent.core.cloud_routes import Route, RouteWatch, View
 from agent.log import log
 
 LOOP_SECONDS = 0.2
+# How often a gateway that drains looks whether its partner has taken the routes.
+COUNT_SECONDS = 1.0
 # Pauses after failures, seconds; without the right to it there is nothing to hope for soon.
 SHORTEST_BACKOFF, LONGEST_BACKOFF, DENIED_BACKOFF = 1.0, 60.0, 300.0
 
@@ -43,16 +45,32 @@ class RouteFollower:
         self._ended = threading.Event()
         self._quiet_until = float("-inf")
         self._failed_in_a_row = 0
+        self._drains, self._counted = False, float("-inf")
+        # While it drains: how many routes still lead here; None while that is not known.
+        self._held: int | None = None
+        self._told = True
         self.moved = self.failures = 0
 
-    def see(self, view: View) -> None:
+    def see(self, view: View, *, drain: bool = False) -> None:
         self._watch.see(view, self._now())
+        if drain != self._drains:
+            self._drains, self._held, self._told, self._counted = drain, None, True, float("-inf")
+
+    def waits(self) -> str | None:
+        """Why a gateway that drains must not stop yet; nothing where Amazon does not tell."""
+        if not self._drains or not self._told or self._held == 0:
+            return None
+        if self._held is None:
+            return "waits to hear whether routes of the VPC lead here"
+        return f"waits for partners to take {self._held} routes of the VPC"
 
     async def run(self) -> None:
         try:
             while True:
                 if self._now() >= self._quiet_until and self._watch.due(self._now()):
                     await asyncio.to_thread(self.look)
+                if self._drains and self._now() - self._counted >= COUNT_SECONDS:
+                    await asyncio.to_thread(self.count)
                 await asyncio.sleep(LOOP_SECONDS)
         finally:
             self._ended.set()
@@ -66,6 +84,20 @@ class RouteFollower:
             self._pause(error)
         else:
             self._failed_in_a_row = 0
+
+    def count(self) -> None:
+        """How many routes to other regions lead to this gateway. Never raises."""
+        self._counted = self._now()
+        try:
+            place = self._imds.place()
+            routes = self._ec2.routes(place.vpc, self._tables, self._tag)
+            held = sum(route.interface == place.interface and self._watch.ours(route) for route in routes)
+        except Exception as error:
+            if self._told:
+                log("routes not counted", error=f"{type(error).__name__}: {error}")
+            self._told = False
+        else:
+            self._held, self._told = held, True
 
     def _take(self) -> None:
         place = self._imds.place()

@@ -104,7 +104,7 @@ class RouteWatch:
         return [
             route
             for route in routes
-            if self._ours(route) and self._astray(route, interfaces, view) and self._patient(route, now)
+            if self.ours(route) and self._astray(route, interfaces, view) and self._patient(route, now)
         ]
 
     def took(self, route: Route, now: float) -> None:
@@ -113,7 +113,8 @@ class RouteWatch:
         again = former is not None and now - former.at < FORGET_SECONDS
         self._taken[key] = _Quarrel(now, former.times + 1 if former and again else 1)
 
-    def _ours(self, route: Route) -> bool:
+    def ours(self, route: Route) -> bool:
+        """Does it lead to a region?"""
         destination = IPv4Network(route.destination)
         return any(destination.subnet_of(supernet) for supernet in self.supernets)
 

@@ -96,10 +96,10 @@ class Judge:
         """Does anybody on the LAN hear and answer? None: there is nobody else who could."""
         if not own.carrier:
             return False
-        others = [at for member, at in own.members.items() if member != besides]
-        if any(self.recent(at) for at in others):
+        last = max((at for member, at in own.members.items() if member != besides), default=None)
+        if self.recent(last):
             return True
-        return False if any(self.now - at <= MEMBER_SECONDS for at in others) else None
+        return None if last is None or self.now - last > MEMBER_SECONDS else False
 
     def partner(self, partner: Partner, own: Own, address: str) -> Judged:
         """Does this partner carry traffic? Whether it drains is another question."""

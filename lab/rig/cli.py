@@ -162,19 +162,21 @@ def throughput() -> None:
 def shares(flows: int = 64) -> None:
     """What share of the bytes of so many flows each gateway carries, out of its region and into it."""
     from lab.rig import shares
-    from lab.rig.ours import Ours
-    from lab.rig.plan import Shape
-    from lab.rig.rig import Rig
 
-    setup = Ours()
-    rig = Rig(Shape(), probing=setup.probing, routes=setup.routes)
-    rig.up()
-    setup.prepare(rig)
-    setup.settle(rig)
-    for share in shares.measure(rig, flows):
+    for share in shares.measure(_with_agents(), flows):
         print(
             f"{share.gateway}: {share.out:.0%} of what leaves the region, {share.into:.0%} of what comes in"
         )
+
+
+@app.command()
+@_in_world
+def agents() -> None:
+    """What each agent needs of a processor and of memory while nothing is wrong."""
+    from lab.rig import agents
+
+    for need in agents.measure(_with_agents()):
+        print(f"{need.machine}, {need.role}: {need.core:.1%} of a core, {need.resident / 2**20:.0f} MiB")
 
 
 @app.command()
@@ -220,4 +222,17 @@ def _rig(lan: str, gateways: int, nodes: int) -> Rig:
 
     rig = Rig(Shape(lan="routed" if lan == "routed" else "l2", gateways=gateways, nodes=nodes))
     rig.up()
+    return rig
+
+
+def _with_agents() -> Rig:
+    from lab.rig.ours import Ours
+    from lab.rig.plan import Shape
+    from lab.rig.rig import Rig
+
+    setup = Ours()
+    rig = Rig(Shape(), probing=setup.probing, routes=setup.routes)
+    rig.up()
+    setup.prepare(rig)
+    setup.settle(rig)
     return rig

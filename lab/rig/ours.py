@@ -18,7 +18,7 @@ from lab.rig.setups import Setup
 from lab.shell import LabError
 from network.plan import NodePlan, RegionPlan
 
-_ARCHIVE = "/usr/local/lib/tailspan/agent.pyz"
+ARCHIVE = "/usr/local/lib/tailspan/agent.pyz"
 _READY = "http://127.0.0.1:41643/readyz"
 _METRICS = "http://127.0.0.1:41643/metrics"
 _IN_USE = "gateway_in_use{"
@@ -57,7 +57,7 @@ class Ours(Setup):
                 config = agent_config(one, region, rig.plan) | {"timing": _TIMING}
                 machine.put(CONFIG, config_file(config), 0o600)
                 machine.put(KEY, key, 0o600)
-                machine.put(_ARCHIVE, archive)
+                machine.put(ARCHIVE, archive)
                 self.started(rig, one)
         self._wait_until_ready(rig)
         self.normal = _steady_owners(rig)
@@ -65,7 +65,7 @@ class Ours(Setup):
     def started(self, rig: Rig, one: NodePlan) -> None:
         machine = rig.machine(one)
         if machine.is_on and not machine.runs(faults.AGENT):
-            machine.start(faults.AGENT, [sys.executable, _ARCHIVE, "run"])
+            machine.start(faults.AGENT, [sys.executable, ARCHIVE, "run"])
 
     def settle(self, rig: Rig) -> None:
         self._wait_until_ready(rig)
@@ -119,7 +119,7 @@ class Ours(Setup):
             time.sleep(0.3)
 
     def drain(self, rig: Rig, one: NodePlan) -> None:
-        words = (sys.executable, _ARCHIVE, "drain")
+        words = (sys.executable, ARCHIVE, "drain")
         rig.machine(one).run(*words, timeout=_DRAINS_WITHIN)
 
 

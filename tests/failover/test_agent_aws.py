@@ -597,6 +597,34 @@ def test_the_task_moves_routes_and_ends_when_it_is_told(
     assert stand.cloud.routes == DONE
 
 
+def test_a_gateway_that_drains_waits_until_no_route_leads_to_it(stand: Stand) -> None:
+    view = View(1, frozenset((2,)), False)
+    stand.cloud.routes = {
+        ("rtb-1", TO_PODS): "eni-2",
+        ("rtb-2", TO_PODS): "eni-2",
+        ("rtb-2", TO_NODES): "eni-3",
+    }
+    assert stand.follower.waits() is None
+    stand.follower.see(view, drain=True)
+    assert stand.follower.waits() == "waits to hear whether routes of the VPC lead here"
+    stand.follower.count()
+    assert stand.follower.waits() == "waits for partners to take 2 routes of the VPC"
+    stand.cloud.routes = dict.fromkeys(stand.cloud.routes, "eni-3")
+    stand.follower.count()
+    assert stand.follower.waits() is None
+    stand.follower.see(view, drain=False)
+    assert stand.follower.waits() is None
+    stand.follower.see(view, drain=True)
+    assert stand.follower.waits() is not None
+
+
+def test_a_drain_does_not_wait_for_a_cloud_that_does_not_answer(stand: Stand) -> None:
+    stand.follower.see(View(1, frozenset((2,)), False), drain=True)
+    stand.cloud.faults = [slow] * 9
+    stand.follower.count()
+    assert stand.follower.waits() is None
+
+
 def test_a_slow_cloud_does_not_hold_up_the_beats(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "LOOP_SECONDS", 0.01)
     stand.cloud.faults = [slow] * 3

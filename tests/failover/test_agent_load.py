@@ -28,8 +28,8 @@ def test_two_hundred_nodes_fit_one_gateway(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     FIGURES.append(f"agent with 200 nodes: {found['core']:.1%} of a core, {found['mib']:.0f} MiB")
-    # Most of the 12.5 beats a second arrive, though sender and all receivers share this machine.
-    assert found["beats"] > 6
+    # Most of the 6.25 beats a second arrive, though sender and all receivers share this machine.
+    assert found["beats"] > 4
     assert found["mib"] <= 60
     # 3 % is the goal on a machine that has time; here others may be at work, and every receiver's share counts as well.
     assert found["core"] <= 0.08

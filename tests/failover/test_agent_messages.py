@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from agent import wire
 from agent.config import Timing
 from agent.core.node import Heard, NodeCore
-from agent.core.sessions import CONFIRMED_SECONDS, KNOWN_BEATS, Listener, Speaker
+from agent.core.sessions import CONFIRMED_SECONDS, KNOWN_BEATS, MANY_SUBSCRIBERS, Listener, Speaker
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 NODE = ("10.0.0.40", 41642)
@@ -186,6 +187,25 @@ def test_a_recorded_hello_makes_a_gateway_send_to_nobody() -> None:
     recent = replace(hello, heard_beat=pair.speaker.beat)
     pair.speaker.greeted(recent, NODE, pair.now)
     assert pair.speaker.audience(pair.now) == [NODE]
+
+
+def test_of_many_listeners_each_hears_every_other_beat_and_partners_every_one() -> None:
+    pair = Pair()
+    partner = ("10.0.0.21", 41642)
+    for number in range(MANY_SUBSCRIBERS):
+        pair.speaker.subscribers["10.0.1.1", number] = pair.now + 60
+    assert len(pair.speaker.audience(pair.now)) == MANY_SUBSCRIBERS
+    for number in range(100):
+        pair.speaker.subscribers["10.0.2.1", number] = pair.now + 60
+    pair.speaker.subscribers[partner] = pair.now + 60
+    heard: Counter[tuple[str, int]] = Counter()
+    for _ in range(10):
+        pair.speaker.beat += 1
+        heard.update(pair.speaker.audience(pair.now, always={partner[0]}))
+    assert heard.pop(partner) == 10
+    assert set(heard.values()) == {5}
+    assert len(heard) == MANY_SUBSCRIBERS + 100
+    assert len(pair.speaker.audience(pair.now, all_of_them=True)) == len(heard) + 1
 
 
 @settings(deadline=None, max_examples=30)
