@@ -96,6 +96,7 @@ def measure(
     setup: Annotated[str, typer.Argument(help="agent, probed or article.")],
     out: Annotated[Path, typer.Argument(help="Results are appended here, a line of JSON each.")],
     lan: Lan = "l2",
+    gateways: Annotated[int, typer.Option(min=2, max=4, help="Of each region.")] = 2,
     runs: int = 1,
     first: Annotated[int, typer.Option(help="The number of the first run.")] = 0,
     events: Names = "",
@@ -105,7 +106,7 @@ def measure(
     from lab.rig import measure
 
     numbers = range(first, first + runs)
-    measure.measure(setup, out, lan=lan, runs=numbers, events=events, patience=patience)
+    measure.measure(setup, out, lan=lan, gateways=gateways, runs=numbers, events=events, patience=patience)
 
 
 @app.command()

@@ -33,6 +33,8 @@ SETUPS = {"agent", "cluster", "probed", "article"}
 TITLES = {
     "agent": "tailspan",
     "agent, routed LAN": "tailspan, routed LAN",
+    "agent, 3 gateways": "tailspan, 3 gateways",
+    "agent, 4 gateways": "tailspan, 4 gateways",
     "agent, whole cluster": "tailspan, whole cluster",
     "probed": "headscale's probing at its minimum, no agent",
     "article": "the article's setup: equal prefixes, ECMP",
@@ -60,16 +62,20 @@ def chosen(events: str) -> list[Event]:
     return [known[name] for name in names] if names else list(EVENTS)
 
 
-def measure(name: str, out: Path, *, lan: str, runs: range, events: str, patience: float) -> None:
+def measure(
+    name: str, out: Path, *, lan: str, gateways: int, runs: range, events: str, patience: float
+) -> None:
     """Inside a world: brings a rig up in that setup and runs the events; a line of JSON for each step."""
     setup = setup_named(name)
     wanted = [event for event in chosen(events) if name == "agent" or event.compared]
-    shape = Shape(lan="routed" if lan == "routed" else "l2")
+    shape = Shape(lan="routed" if lan == "routed" else "l2", gateways=gateways)
     rig = Rig(shape, probing=setup.probing, routes=setup.routes)
     rig.up()
     setup.prepare(rig)
     if lan == "routed":
         setup.name = f"{setup.name}, routed LAN"
+    if gateways != 2:
+        setup.name = f"{setup.name}, {gateways} gateways"
     bench = Bench(rig, setup, patience=patience, report=lambda one: _report(out, one))
     for event in wanted:
         for number in runs:
