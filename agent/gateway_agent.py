@@ -16,7 +16,7 @@ from agent.core.fitness import Own, Partner
 from agent.core.gateway import Decision, GatewayCore
 from agent.core.layout import Layout
 from agent.heartbeats import Heartbeats
-from agent.kernel.devices import has_carrier, lan_device
+from agent.kernel.devices import Carrier, lan_device
 from agent.kernel.hush import Hush
 from agent.kernel.loose import LooseFilter
 from agent.kernel.netlink import Netlink
@@ -60,6 +60,7 @@ class GatewayAgent:
         self._drained_one = 0
         self._relieved: float | None = None
         self._device: int | None = None
+        self._carrier = Carrier()
         self._verify = float("-inf")
         self._late = 0.0
         self._ensure_paths(self._clock.now())
@@ -167,7 +168,7 @@ class GatewayAgent:
         return Own(
             up=self._tailscale.up,
             loose=self._filter.kept,
-            carrier=has_carrier(self._device),
+            carrier=self._carrier.there(self._device),
             drain=self._drain,
             direct=self._prober.direct(),
             members=self._heartbeats.members,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from agent import wire
 from agent.clock import Clock
@@ -27,7 +26,7 @@ class Side:
         self.address, self.port = address, port
         self.speaker = Speaker(config.name, os.urandom(8).hex())
         # What the last beat said, whatever its number was.
-        self.said: wire.Beat | None = None
+        self.said: tuple[object, ...] = ()
         self.listeners = {
             gateway.name: Listener(gateway.name) for gateway in config.gateways if gateway.name != config.name
         }
@@ -99,8 +98,7 @@ class Heartbeats:
         for side in self._sides():
             side.speaker.beat += 1
             beat = words(side.speaker.boot, side.speaker.beat)
-            said = replace(beat, beat=0)
-            news, side.said = said != side.said, said
+            news, side.said = beat.says != side.said, beat.says
             audience = side.speaker.audience(now, all_of_them=news, always=self._partners)
             if audience:
                 data = self._seal(beat)

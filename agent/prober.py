@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hmac
 import os
+import socket
 import struct
 import zlib
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address
 
 from agent.config import AgentConfig, Ladder, Target
 from agent.udp import UdpPort
@@ -41,6 +41,8 @@ class Prober:
         me, port = config.index, config.port
         self._home = str(ladder.probes[me][me])
         self._budget = (clock(), REFLECTED)
+        # As numbers: each probe of each other region is looked at.
+        self._supernets = [(int(one.network_address), int(one.netmask)) for one in config.supernets]
         self._ports = {
             number: UdpPort(str(ladder.probes[number][me]), FIRST_PORT + number, self._receive)
             for number in range(len(config.gateways))
@@ -176,6 +178,6 @@ class Prober:
         self._budget = (since, left - 1)
         if left <= 0 or len(data) != SIZE or not data.startswith(MAGIC):
             return
-        address = IPv4Address(source[0])
-        if any(address in network for network in self._config.supernets):
+        address = int.from_bytes(socket.inet_aton(source[0]), "big")
+        if any(address & mask == network for network, mask in self._supernets):
             self._reflector.send(data, source)

@@ -71,6 +71,11 @@ class Beat(Message):
     unfit: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
 
+    @property
+    def says(self) -> tuple[object, ...]:
+        """All but which beat it is."""
+        return (self.up, self.lan, self.far, self.well, self.drain, self.unfit, self.trusted)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ask(Message):
@@ -108,8 +113,9 @@ def unseal(datagram: bytes, region: str, key: bytes) -> Message | None:
     if not hmac.compare_digest(_mac(content, key), mac):
         return None
     try:
-        body = json.loads(content[len(MAGIC) :])
-        if body.get("region") != region:
+        text = content[len(MAGIC) :].decode()
+        body, end = _decode(text)
+        if end != len(text) or body.get("region") != region:
             return None
         return _SHAPES[body["kind"]].message(body)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -122,6 +128,8 @@ def _mac(content: bytes, key: bytes) -> bytes:
 
 # One for all: json.dumps makes a new encoder for each message that is not to have blanks.
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+# Nothing stands around a message, so nobody has to look for it there.
+_decode = json.JSONDecoder().raw_decode
 _TYPES: dict[Any, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "float": (int, float)}
 
 

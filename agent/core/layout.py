@@ -47,6 +47,8 @@ class Layout:
         self._tiles: dict[Order, set[Tile]] = {}
         self._located: dict[str, Place | None] = {}
         self._node_tiles: dict[Tile, float] = {}
+        # What follows from the tiles, until they change.
+        self._orders: tuple[Order, ...] = ()
         self._advertised: dict[tuple[tuple[Order, int], ...], frozenset[str]] = {}
         # /30: the four probe addresses of a gateway.
         self.probe_blocks = tuple(
@@ -69,7 +71,9 @@ class Layout:
     @property
     def orders(self) -> tuple[Order, ...]:
         """The orders that some tile has. Where the gateways' own ranges lie close together one may have none."""
-        return tuple(sorted({*self._tiles, *(tile.order for tile in self._node_tiles)}))
+        if not self._orders:
+            self._orders = tuple(sorted({*self._tiles, *(tile.order for tile in self._node_tiles)}))
+        return self._orders
 
     def populate(self, prefix: str, now: float, *, heard: bool) -> None:
         """There is a node with these pods (`heard` from itself), or somebody advertises a tile for it."""
@@ -81,13 +85,17 @@ class Layout:
             self._node_tiles[tile] = max(now, self._node_tiles[tile]) if heard else self._node_tiles[tile]
         elif sum(1 for one in self._node_tiles if one.order[0] == tile.order[0]) < MOST_NODE_TILES:
             self._node_tiles[tile] = now
-            self._advertised.clear()
+            self._changed()
 
     def forget(self, now: float) -> None:
         """Drop the tiles of nodes that are gone."""
         for tile in [tile for tile, heard in self._node_tiles.items() if now - heard > FORGET_SECONDS]:
             del self._node_tiles[tile]
-            self._advertised.clear()
+            self._changed()
+
+    def _changed(self) -> None:
+        self._advertised.clear()
+        self._orders = ()
 
     def advertised(self, claims: Mapping[Order, int]) -> frozenset[str]:
         """Everything this gateway advertises with these claims."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import socket
-from pathlib import Path
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
 from agent.config import AgentConfig
 from agent.kernel.netlink import GET_ADDRESS, Netlink
+from agent.kernel.readings import Reading
 
 LOOPBACK = 1
 TAILNET_DEVICE = "tailscale0"
@@ -28,16 +29,29 @@ def lan_device(netlink: Netlink, config: AgentConfig) -> int | None:
     return None
 
 
-def has_carrier(index: int | None) -> bool:
+class Carrier:
     """Is there a cable? A device without a reading, such as none at all on a machine alone, counts as well."""
-    if index is None:
-        return True
-    try:
-        name = socket.if_indextoname(index)
-        return Path(f"/sys/class/net/{name}/carrier").read_text().strip() == "1"
-    except OSError as error:
-        # EINVAL: the device is set down.
-        return error.errno != 22
+
+    def __init__(self) -> None:
+        self._index: int | None = None
+        self._reading: Reading | None = None
+
+    def there(self, index: int | None) -> bool:
+        """Of the device with that index."""
+        try:
+            if index != self._index or self._reading is None:
+                self._follow(index)
+            return self._reading is None or self._reading.read() == b"1"
+        except OSError as error:
+            # EINVAL: the device is set down.
+            return error.errno != errno.EINVAL
+
+    def _follow(self, index: int | None) -> None:
+        if self._reading is not None:
+            self._reading.close()
+        self._index, self._reading = index, None
+        if index is not None:
+            self._reading = Reading(f"/sys/class/net/{socket.if_indextoname(index)}/carrier")
 
 
 def _ipv4() -> ifaddrmsg:

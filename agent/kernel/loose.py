@@ -17,6 +17,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from agent.config import AgentConfig
 from agent.kernel.devices import LOOPBACK, TAILNET_DEVICE
 from agent.kernel.netlink import GET_ADDRESS, SET_LINK, LinkMessage, Netlink
+from agent.kernel.readings import Reading
 from agent.log import log
 
 STRICT, LOOSE = 1, 2
@@ -32,6 +33,7 @@ class LooseFilter:
     def __init__(self, netlink: Netlink, config: AgentConfig) -> None:
         self._netlink, self._config = netlink, config
         self._devices: Sequence[str] = ()
+        self._readings: dict[str, Reading] = {}
         self._look = float("-inf")
         self._refused: str | None = None
         self.repairs = 0
@@ -45,15 +47,25 @@ class LooseFilter:
             self._look = now + DEVICES_EVERY
             with suppress(OSError):
                 self._devices = self._found()
-        everywhere = _value("all")
+            for gone in self._readings.keys() - {"all", *self._devices}:
+                self._readings.pop(gone).close()
+        everywhere = self._value("all")
         refused = None
         for device in self._devices:
             # 0 is no filter at all: nothing to mend.
-            if max(everywhere, _value(device)) == STRICT:
+            if max(everywhere, self._value(device)) == STRICT:
                 refused = self._loosen(device) or refused
         if refused and refused != self._refused:
             log("strict rp_filter stays", error=refused)
         self._refused = refused
+
+    def _value(self, device: str) -> int:
+        """What the kernel has; 0 of a device that is not there."""
+        path = f"/proc/sys/net/ipv4/conf/{device}/rp_filter"
+        try:
+            return int(self._readings.setdefault(device, Reading(path)).read())
+        except (OSError, ValueError):
+            return 0
 
     def _loosen(self, device: str) -> str | None:
         """Returns why it could not."""
@@ -74,16 +86,16 @@ class LooseFilter:
             int(one["index"]) for one in mine if one.get_attr("IFA_LOCAL") == str(self._config.node_ip)
         }
         names = [socket.if_indextoname(index) for index in sorted(indexes - {LOOPBACK})]
-        return [*names, TAILNET_DEVICE]
+        # On a gateway it comes and goes with tailscaled; to look for what never comes costs more than all the others.
+        tailnet = [TAILNET_DEVICE] if self._config.ladder or _exists(TAILNET_DEVICE) else []
+        return [*names, *tailnet]
 
 
-def _value(device: str) -> int:
-    """What the kernel has; 0 of a device that is not there."""
+def _exists(device: str) -> bool:
     try:
-        with open(f"/proc/sys/net/ipv4/conf/{device}/rp_filter", "rb", buffering=0) as file:
-            return int(file.read(4))
-    except (OSError, ValueError):
-        return 0
+        return socket.if_nametoindex(device) > 0
+    except OSError:
+        return False
 
 
 def _loose(index: int) -> LinkMessage:
