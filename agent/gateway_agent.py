@@ -90,6 +90,8 @@ class GatewayAgent:
         self._heartbeats.join_tailnet(self._tailscale.address(self._config.index))
         self._prober.learn(self._tailscale.targets)
         self._prober.beat()
+        elsewhere = self._tailscale.elsewhere
+        self._tailscale.lost = [elsewhere[address] for address in self._prober.lost(elsewhere)]
         self._heartbeats.greet(now, lambda name: self._tailscale.address(self._numbers[name]))
         if self._core is None:
             self._begin()

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+# How long a peer has to answer when the way to it is looked for, seconds.
+SEEK_TIMEOUT = 1.0
 TIMEOUT = 2.0
 # LocalAPI refuses requests that a web page could make: safesocket/localclient names this host.
 HOST = "local-tailscaled.sock"
@@ -41,13 +43,13 @@ class Tailnet:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__(HOST, timeout=TIMEOUT)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__(HOST, timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
@@ -75,8 +77,15 @@ class LocalApi:
         body = {"AdvertiseRoutes": sorted(routes), "AdvertiseRoutesSet": True}
         self._request("PATCH", "/localapi/v0/prefs", json.dumps(body).encode())
 
-    def _request(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
-        connection = _Connection(self._path)
+    def seek(self, address: str) -> bool:
+        """Look for the way to a peer, by its tailnet address, and wait a moment for its answer; was there one?"""
+        path = f"/localapi/v0/ping?ip={address}&type=disco"
+        return not self._request("POST", path, timeout=SEEK_TIMEOUT).get("Err")
+
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, timeout: float = TIMEOUT
+    ) -> dict[str, Any]:
+        connection = _Connection(self._path, timeout)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
             answer = connection.getresponse()

@@ -12,6 +12,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
 
 from agent.config import AgentConfig, Ladder, Target
 from agent.udp import UdpPort
@@ -85,6 +86,16 @@ class Prober:
         return {
             self._name(target): at for (path, target), (_, at) in self._answered.items() if path == DIRECT
         }
+
+    def lost(self, among: Iterable[IPv4Address]) -> list[IPv4Address]:
+        """Which of these addresses have not answered directly for longer than it takes to ask every target once."""
+        heard = {
+            self._known[target].address: at
+            for (path, target), (_, at) in self._answered.items()
+            if path == DIRECT
+        }
+        since = self._clock() - SLOW_SECONDS - self._config.timing.silence
+        return [address for address in among if heard.get(address, float("-inf")) < since]
 
     def via(self, partner: int) -> dict[str, float]:
         """By fast target: when it last answered through a partner, or when it was first asked."""

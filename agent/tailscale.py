@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
 
 from agent.config import Target
 from agent.core.claims import SETTLE_SECONDS, Order
@@ -18,6 +19,8 @@ CALM_SECONDS, BUSY_SECONDS = 5.0, 0.5
 # How often to compare what is advertised with what shall be, though nothing changed here.
 REASSERT_SECONDS = 5.0
 RETRY_SECONDS = 0.3
+# How often to look for the way to peers that do not answer, seconds, and for how many at once.
+SEEK_SECONDS, SOUGHT = 1.0, 3
 # However much tailscaled reports, its state is not asked for more often than this, seconds.
 APART_SECONDS = 0.15
 # ipn.NotifyPeerChanges, NotifyPeerPatches, NotifyNoNetMap: a line for every change of a peer, never the whole map.
@@ -26,8 +29,10 @@ WATCHED = 1 << 12 | 1 << 15 | 1 << 13
 
 class Tailscale:
     """
-    Three tasks: one keeps a connection to tailscaled open, whose end tells at once that it died; one asks for the
-    state of the tailnet; and one sets what is to be advertised, without waiting for the others.
+    Four tasks: one keeps a connection to tailscaled open, whose end tells at once that it died; one asks for the
+    state of the tailnet; one sets what is to be advertised, without waiting for the others; and one looks for the way
+    to gateways that do not answer. Left alone, tailscaled 1.102 looks every 5 s (wgengine/magicsock/endpoint.go,
+    discoPingInterval), and so finds a way that is there again up to 5 s late.
     """
 
     def __init__(self, path: str, layout: Layout) -> None:
@@ -44,6 +49,10 @@ class Tailscale:
         self._addresses: dict[int, str] = {}
         # Gateways of other regions, as they are in the tailnet now.
         self.targets: frozenset[Target] = frozenset()
+        # By the address that each answers probes at: its tailnet address, for as long as it is in the tailnet at all.
+        self.elsewhere: dict[IPv4Address, str] = {}
+        # Those among them that do not answer.
+        self.lost: Sequence[str] = ()
         # How often tailscaled was found anew: it has been restarted.
         self.connections = 0
         # What this tailscaled, not the one before, has last said of itself.
@@ -75,7 +84,7 @@ class Tailscale:
         return self.settled and time.monotonic() - self._changed >= SETTLE_SECONDS
 
     def run(self) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(one()) for one in (self._watch, self._poll, self._assert)]
+        return [asyncio.create_task(one()) for one in (self._watch, self._poll, self._assert, self._seek)]
 
     def rungs(self) -> Sequence[Mapping[Order, int]] | None:
         """By gateway number: the deepest rung of each order that it owns in the tailnet; of this one nothing."""
@@ -85,10 +94,13 @@ class Tailscale:
         found: list[dict[Order, int]] = [{} for _ in self._layout.probe_blocks]
         addresses: dict[int, str] = {}
         targets: set[Target] = set()
+        elsewhere = dict(self.elsewhere)
         for device in (state.me, *state.peers):
             number = self._number(device, state)
             if number is None:
-                targets.update(self._layout.elsewhere(device.routes))
+                there = tuple(self._layout.elsewhere(device.routes))
+                targets.update(there)
+                elsewhere |= {target.address: address for target in there for address in device.addresses[:1]}
                 continue
             if device.addresses:
                 addresses[number] = device.addresses[0]
@@ -99,6 +111,8 @@ class Tailscale:
         self.state, self._rungs, self.targets = state, found, frozenset(targets)
         self._running = state.running
         self._addresses |= addresses
+        present = {address for device in state.peers for address in device.addresses}
+        self.elsewhere = {at: address for at, address in elsewhere.items() if address in present}
 
     def _number(self, device: Device, state: Tailnet) -> int | None:
         """Which gateway of this region a device is: its probe addresses tell."""
@@ -189,6 +203,17 @@ class Tailscale:
             log("advertise", added=len(wanted - before), dropped=len(before - wanted), all=len(wanted))
             self._wake.set()
         self._set = wanted
+
+    async def _seek(self) -> None:
+        turn = 0
+        while True:
+            await asyncio.sleep(SEEK_SECONDS)
+            lost = [*self.lost[turn:], *self.lost[:turn]][:SOUGHT] if self.up else []
+            turn = (turn + SOUGHT) % max(1, len(self.lost))
+            if lost:
+                tries = [asyncio.to_thread(self._api.seek, address) for address in lost]
+                # Nobody answers, mostly; probes will tell when that has changed.
+                await asyncio.gather(*tries, return_exceptions=True)
 
     def _failed(self, error: OSError) -> None:
         self.failures += 1

@@ -8,16 +8,21 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
 from agent import prober as probing
+from agent import tailscale as watching
 from agent.config import AgentConfig, Gateway, Ladder, Target
-from agent.localapi import LocalApi, LocalApiError
-from agent.prober import Prober
+from agent.core.layout import Layout
+from agent.localapi import Device, LocalApi, LocalApiError, Tailnet
+from agent.prober import SLOW_SECONDS, Prober
 from agent.status import answer, serve, serve_health
+from agent.tailscale import Tailscale
+from tests.failover.test_agent_kernel import config as gateway_config
 
 
 def config(region: str, home: str, target: str, supernet: str = "127.0.0.0/8") -> AgentConfig:
@@ -204,6 +209,92 @@ def test_a_tailscaled_that_refuses_or_is_gone_is_an_error_with_its_reason(tmp_pa
         LocalApi(str(tmp_path / "s")).tailnet()
     with pytest.raises(LocalApiError, match="none"):
         LocalApi(str(tmp_path / "none")).advertised()
+
+
+@pytest.mark.parametrize(("answer", "found"), [({"Err": "no route"}, False), ({"LatencySeconds": 0.1}, True)])
+def test_the_way_to_a_peer_is_looked_for_through_the_socket(
+    tmp_path: Path, answer: dict[str, object], found: bool
+) -> None:
+    asked: list[str] = []
+
+    def handle(head: str, body: bytes) -> tuple[int, object]:
+        asked.append(head.splitlines()[0])
+        return 200, answer
+
+    with tailscaled(tmp_path / "s", handle):
+        assert LocalApi(str(tmp_path / "s")).seek("100.64.0.9") is found
+    assert asked == ["POST /localapi/v0/ping?ip=100.64.0.9&type=disco HTTP/1.1"]
+
+
+def tailnet(*peers: Device) -> Tailnet:
+    return Tailnet(running=True, me=Device(name="gw-1", addresses=(), routes=frozenset()), peers=peers)
+
+
+def watcher(socket_path: Path) -> Tailscale:
+    made = gateway_config("gateway", 20)
+    assert made.ladder is not None
+    return Tailscale(str(socket_path), Layout(made.ladder, 2, 0, made.supernets[-1]))
+
+
+def test_a_gateway_elsewhere_is_known_by_its_tailnet_address_until_it_leaves_the_tailnet(
+    tmp_path: Path,
+) -> None:
+    far = Device(name="far", addresses=("100.64.0.9",), routes=frozenset(["10.129.0.4/30"]))
+    one = watcher(tmp_path / "s")
+    one._read(tailnet(far))
+    assert one.elsewhere == {IPv4Address("10.129.0.4"): "100.64.0.9"}
+    # Offline: the control server has taken its prefixes from it.
+    one._read(tailnet(replace(far, routes=frozenset())))
+    assert one.elsewhere == {IPv4Address("10.129.0.4"): "100.64.0.9"}
+    one._read(tailnet())
+    assert one.elsewhere == {}
+
+
+def test_those_who_do_not_answer_are_looked_for_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SEEK_SECONDS", 0.01)
+    one = watcher(tmp_path / "s")
+    monkeypatch.setattr(Tailscale, "up", property(lambda self: bool(self.state)))
+    asked: list[str] = []
+    monkeypatch.setattr(one._api, "seek", asked.append)
+
+    async def run() -> None:
+        task = asyncio.create_task(one._seek())
+        one.lost = [f"100.64.0.{number}" for number in range(watching.SOUGHT + 2)]
+        await asyncio.sleep(0.1)
+        assert asked == []  # a tailscaled that is not up cannot look for anybody
+        one.state = tailnet()
+        while len(asked) < 40:
+            await asyncio.sleep(0.01)
+        one.lost = []
+        await asyncio.sleep(0.05)
+        before = len(asked)
+        await asyncio.sleep(0.1)
+        assert len(asked) == before
+        task.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+    assert {asked.count(f"100.64.0.{number}") > 1 for number in range(watching.SOUGHT + 2)} == {True}
+
+
+def test_a_gateway_that_has_not_answered_for_a_while_is_lost() -> None:
+    async def run() -> None:
+        there, nowhere = IPv4Address("127.0.2.1"), IPv4Address("127.0.3.1")
+        now = [0.0]
+        with (
+            prober(config("hub", "127.0.1.1", str(there))) as one,
+            prober(config("gpu", str(there), "127.0.1.1")),
+        ):
+            one._clock = lambda: now[0]
+            await beats(one)
+            assert one.lost([there, nowhere]) == [nowhere]
+            now[0] += SLOW_SECONDS
+            assert one.lost([there]) == []
+            now[0] += 1.0
+            assert one.lost([there]) == [there]
+
+    asyncio.run(run())
 
 
 class Draining:
