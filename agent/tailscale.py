@@ -21,6 +21,8 @@ REASSERT_SECONDS = 5.0
 RETRY_SECONDS = 0.3
 # How often to look for the way to peers that do not answer, seconds, and for how many at once.
 SEEK_SECONDS, SOUGHT = 1.0, 3
+# For how long to go on when they answer, seconds.
+LINGER_SECONDS = 6.0
 # However much tailscaled reports, its state is not asked for more often than this, seconds.
 APART_SECONDS = 0.15
 # ipn.NotifyPeerChanges, NotifyPeerPatches, NotifyNoNetMap: a line for every change of a peer, never the whole map.
@@ -206,14 +208,17 @@ class Tailscale:
 
     async def _seek(self) -> None:
         turn = 0
+        sought: dict[str, float] = {}
         while True:
-            await asyncio.sleep(SEEK_SECONDS)
-            lost = [*self.lost[turn:], *self.lost[:turn]][:SOUGHT] if self.up else []
-            turn = (turn + SOUGHT) % max(1, len(self.lost))
-            if lost:
-                tries = [asyncio.to_thread(self._api.seek, address) for address in lost]
-                # Nobody answers, mostly; probes will tell when that has changed.
-                await asyncio.gather(*tries, return_exceptions=True)
+            now = time.monotonic()
+            sought |= dict.fromkeys(self.lost, now)
+            # One that answers again may do so by way of a relay only.
+            sought = {address: at for address, at in sought.items() if now - at <= LINGER_SECONDS}
+            these = [*sought][turn : turn + SOUGHT] if self.up else []
+            turn = turn + SOUGHT if turn + SOUGHT < len(sought) else 0
+            tries = [asyncio.to_thread(self._api.seek, address) for address in these]
+            # Nobody answers, mostly; probes will tell when that has changed.
+            await asyncio.gather(asyncio.sleep(SEEK_SECONDS), *tries, return_exceptions=True)
 
     def _failed(self, error: OSError) -> None:
         self.failures += 1

@@ -254,6 +254,7 @@ def test_those_who_do_not_answer_are_looked_for_in_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "SEEK_SECONDS", 0.01)
+    monkeypatch.setattr(watching, "LINGER_SECONDS", 0.3)
     one = watcher(tmp_path / "s")
     monkeypatch.setattr(Tailscale, "up", property(lambda self: bool(self.state)))
     asked: list[str] = []
@@ -268,7 +269,10 @@ def test_those_who_do_not_answer_are_looked_for_in_turn(
         while len(asked) < 40:
             await asyncio.sleep(0.01)
         one.lost = []
-        await asyncio.sleep(0.05)
+        before = len(asked)
+        await asyncio.sleep(0.1)
+        assert len(asked) > before  # they may answer by way of a relay only
+        await asyncio.sleep(0.4)
         before = len(asked)
         await asyncio.sleep(0.1)
         assert len(asked) == before
