@@ -35,7 +35,7 @@ VICTIMS = ("gpu-a", "gpu-b")
 GATEWAYS = ("hub-gw-1", "hub-gw-2", *VICTIMS)
 FLOWS, CONNECTIONS = 8, 4
 _QUIET = 1.0
-# A kubelet waits up to 300 s before it starts a container once more that was killed several times (MaxContainerBackOff).
+# A kubelet waits up to 300 s before it starts a container that was killed several times (MaxContainerBackOff).
 _SETTLES_WITHIN = 360.0
 _STARTS_WITHIN = 90.0
 _API_DOWN = "INPUT -p tcp --dport 6443 -j DROP"

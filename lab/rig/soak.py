@@ -53,16 +53,17 @@ def soak(setup: Setup, seconds: float, say: Callable[[str], None]) -> dict[str, 
     if streams.wait_until_good(seconds=_QUIET, within=_HEALS_WITHIN) is None:
         raise LabError(f"no second without loss before the soak: {streams.bad(_QUIET)}")
     say(f"the soak begins: {seconds:.0f} s")
-    made = _watched(rig, streams, seconds, say)
+    made = _watched(rig, setup, streams, seconds, say)
     streams.close()
     return asdict(made) | {"holds": made.holds}
 
 
-def _watched(rig: Rig, streams: Streams, seconds: float, say: Callable[[str], None]) -> Soak:
+def _watched(rig: Rig, setup: Setup, streams: Streams, seconds: float, say: Callable[[str], None]) -> Soak:
     victim = rig.gateways("gpu")[0]
     bad_path = relay.splice(rig, victim, delay=DELAY, loss=LOSS)
     # Cutting the cable and putting it together again is not what is measured.
     time.sleep(_SETTLES)
+    setup.settle(rig)
     before = {name: state.of_region(rig, name) for name in ("gpu", "edge")}
     faults.region_cut_off(rig, rig.plan.region("edge"))
     streams.begin()
