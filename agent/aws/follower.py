@@ -67,10 +67,11 @@ class RouteFollower:
     async def run(self) -> None:
         try:
             while True:
-                if self._now() >= self._quiet_until and self._watch.due(self._now()):
-                    await asyncio.to_thread(self.look)
-                if self._drains and self._now() - self._counted >= COUNT_SECONDS:
-                    await asyncio.to_thread(self.count)
+                if self._now() >= self._quiet_until:
+                    if self._watch.due(self._now()):
+                        await asyncio.to_thread(self.look)
+                    elif self._drains and self._now() - self._counted >= COUNT_SECONDS:
+                        await asyncio.to_thread(self.count)
                 await asyncio.sleep(LOOP_SECONDS)
         finally:
             self._ended.set()
@@ -93,11 +94,10 @@ class RouteFollower:
             routes = self._ec2.routes(place.vpc, self._tables, self._tag)
             held = sum(route.interface == place.interface and self._watch.ours(route) for route in routes)
         except Exception as error:
-            if self._told:
-                log("routes not counted", error=f"{type(error).__name__}: {error}")
             self._told = False
+            self._pause(error)
         else:
-            self._held, self._told = held, True
+            self._held, self._told, self._failed_in_a_row = held, True, 0
 
     def _take(self) -> None:
         place = self._imds.place()

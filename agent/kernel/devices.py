@@ -15,13 +15,18 @@ LOOPBACK = 1
 TAILNET_DEVICE = "tailscale0"
 
 
+def index_of(name: str) -> int | None:
+    """A device's index; None while there is no such device."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
+
+
 def lan_device(netlink: Netlink, config: AgentConfig) -> int | None:
     """The index of the device that has the node IP; the tunnel's where the LAN routes every packet by itself."""
     if config.reach == "tunnel":
-        try:
-            return socket.if_nametoindex(config.tunnel)
-        except OSError:
-            return None
+        return index_of(config.tunnel)
     for entry in netlink.dump(GET_ADDRESS, _ipv4(), lambda data: config.node_ip.packed in data):
         index = int(entry["index"])
         if entry.get_attr("IFA_LOCAL") == str(config.node_ip) and index != LOOPBACK:

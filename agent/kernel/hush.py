@@ -12,9 +12,8 @@ It is the device's own and goes with it, so nothing is left of it when tailscale
 from __future__ import annotations
 
 import errno
-import socket
 
-from agent.kernel.devices import TAILNET_DEVICE
+from agent.kernel.devices import TAILNET_DEVICE, index_of
 from agent.kernel.netlink import DEL_QDISC, NEW_QDISC, Netlink, NetlinkError, QueueMessage
 from agent.log import log
 
@@ -38,7 +37,7 @@ class Hush:
 
     def tick(self, up: bool | None, now: float) -> None:
         """`up`: does tailscaled run and know its peers; None while that is not known."""
-        device = _index()
+        device = index_of(TAILNET_DEVICE)
         if device != self._device or not self._looked:
             if device and not self._looked and up is None:
                 # It may carry traffic: this agent is younger than the device.
@@ -62,7 +61,7 @@ class Hush:
 
     def remove(self) -> None:
         """As without an agent. Raises OSError."""
-        device = _index()
+        device = index_of(TAILNET_DEVICE)
         if device:
             self._open(device)
 
@@ -73,13 +72,6 @@ class Hush:
             # There is only the kernel's own queue, which cannot be removed, or no device any more.
             if error.errno not in (errno.EINVAL, errno.ENODEV):
                 raise
-
-
-def _index() -> int | None:
-    try:
-        return socket.if_nametoindex(TAILNET_DEVICE)
-    except OSError:
-        return None
 
 
 def _blackhole(device: int) -> QueueMessage:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
 from agent.config import AgentConfig
-from agent.kernel.devices import LOOPBACK, TAILNET_DEVICE
+from agent.kernel.devices import LOOPBACK, TAILNET_DEVICE, index_of
 from agent.kernel.netlink import GET_ADDRESS, SET_LINK, LinkMessage, Netlink
 from agent.kernel.readings import Reading
 from agent.log import log
@@ -87,15 +87,8 @@ class LooseFilter:
         }
         names = [socket.if_indextoname(index) for index in sorted(indexes - {LOOPBACK})]
         # On a gateway it comes and goes with tailscaled; to look for what never comes costs more than all the others.
-        tailnet = [TAILNET_DEVICE] if self._config.ladder or _exists(TAILNET_DEVICE) else []
+        tailnet = [TAILNET_DEVICE] if self._config.ladder or index_of(TAILNET_DEVICE) else []
         return [*names, *tailnet]
-
-
-def _exists(device: str) -> bool:
-    try:
-        return socket.if_nametoindex(device) > 0
-    except OSError:
-        return False
 
 
 def _loose(index: int) -> LinkMessage:

@@ -35,8 +35,6 @@ SETUPS = {"agent", "cluster", "probed", "article"}
 TITLES = {
     "agent": "tailspan",
     "agent, routed LAN": "tailspan, routed LAN",
-    "agent, 3 gateways": "tailspan, 3 gateways",
-    "agent, 4 gateways": "tailspan, 4 gateways",
     "agent, whole cluster": "tailspan, whole cluster",
     "probed": "headscale's probing at its minimum, no agent",
     "article": "the article's setup: equal prefixes, ECMP",
@@ -211,7 +209,10 @@ def show(files: Sequence[Path], write: Path | None) -> list[str]:
     if write:
         _write(write, results)
     return [
-        line for name in TITLES if name.startswith("agent") for line in table.broken_promises(results, name)
+        line
+        for name in _columns(results)
+        if name.startswith("agent")
+        for line in table.broken_promises(results, name)
     ]
 
 
@@ -244,7 +245,10 @@ def _print(results: Sequence[Result]) -> None:
 
 def _columns(results: Sequence[Result]) -> dict[str, str]:
     present = {one.setup for one in results}
-    return {name: title for name, title in TITLES.items() if name in present}
+    others = sorted(present - TITLES.keys())
+    return {name: title for name, title in TITLES.items() if name in present} | {
+        name: name for name in others
+    }
 
 
 def _write(file: Path, results: Sequence[Result]) -> None:
@@ -255,8 +259,9 @@ def _write(file: Path, results: Sequence[Result]) -> None:
     before, after = text.split(_BEGIN)[0], text.split(_END)[1]
     measured = table.markdown(results, _columns(results))
     told = ", ".join(f"{name} {version}" for name, version in versions().items())
-    counts = {name: max(one.run for one in results if one.setup == name) + 1 for name in _columns(results)}
-    runs = ", ".join(f"{count} of {TITLES[name]}" for name, count in counts.items())
+    columns = _columns(results)
+    counts = {name: max(one.run for one in results if one.setup == name) + 1 for name in columns}
+    runs = ", ".join(f"{count} of {columns[name]}" for name, count in counts.items())
     first, last = min(one.at for one in results), max(one.at for one in results)
     when = f"{first[:10]}, {first[11:16]} to {last[11:16]} UTC"
     machine = f"Measured on {_processor()} with {told}; {when}. Runs of each event, at most: {runs}."

@@ -623,6 +623,8 @@ def test_a_drain_does_not_wait_for_a_cloud_that_does_not_answer(stand: Stand) ->
     stand.cloud.faults = [slow] * 9
     stand.follower.count()
     assert stand.follower.waits() is None
+    # And does not hammer it.
+    assert stand.follower._quiet_until > stand.clock[0]
 
 
 def test_a_slow_cloud_does_not_hold_up_the_beats(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,9 +100,9 @@ def test_a_plan_passes_a_second_opinion_or_is_refused_with_remedies() -> None:
 
     judge()
     print(f"\n{split.total()} generated stacks: {split}")
-    # Neither half may become a formality. What is generated differs from run to run: 18 to 28 % were refused here.
-    assert split["planned"] >= 0.2 * split.total()
-    assert split["refused by the plan"] >= 0.1 * split.total()
+    # Neither half may become a formality.
+    assert split["planned"] >= 0.3 * split.total()
+    assert split["refused by the plan"] >= 0.2 * split.total()
 
 
 @few(FEWER)
