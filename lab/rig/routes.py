@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from lab.rig import lan
+from lab.rig.machines import Machine
 from lab.rig.rig import Rig
-from network.plan import NodePlan
+from network.plan import NetworkPlan, NodePlan
 
 # As bootstrap/files/network.sh: the same protocol number, so that its `down` removes them, and the same devices.
 _OURS = 177
@@ -38,3 +39,13 @@ def spread_everywhere(rig: Rig) -> None:
     for region in rig.plan.regions:
         for node in rig.plain_nodes(region.name):
             spread(rig, node, region.gateways)
+
+
+def leave_to_tailscaled(machine: Machine, plan: NetworkPlan) -> None:
+    """
+    As on a device of the tailnet: only tailscaled knows other regions. With a way to them by a gateway, its own packets
+    would take that too, and the device's tunnel might run inside the gateway's.
+    """
+    for supernet in (plan.node_supernet, plan.pod_supernet):
+        machine.run("ip", "route", "del", str(supernet), "proto", str(_OURS))
+        machine.run("ip", "route", "add", "unreachable", str(supernet), "metric", "4096", "proto", str(_OURS))

@@ -9,10 +9,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.rig import cpu, gateway, lan
+from lab.rig import cpu, gateway, lan, routes
 from lab.rig.node import pod_addresses
 from lab.rig.rig import Rig
-from lab.rig.routes import spread
 from lab.shell import LabError
 from network.plan import NodePlan
 
@@ -54,8 +53,8 @@ def measure(rig: Rig) -> list[Speed]:
     here, there = (rig.plain_nodes(region.name)[0] for region in rig.plan.regions[:2])
     # The last gateway of a ladder receives; sending through it as well, each way takes the same two.
     out, back = (rig.gateways(node.region)[-1] for node in (here, there))
-    spread(rig, here, [out])
-    spread(rig, there, [back])
+    routes.spread(rig, here, [out])
+    routes.spread(rig, there, [back])
     hosts = [_End(f"/proc/{rig.machine(one).pid}/ns/net", rig.tailnet_address(one)) for one in (out, back)]
     pods = [_End(rig.pod_namespace(one), pod_addresses(one)[0]) for one in (here, there)]
     # In turn: on a machine that does other work as well, what one run is compared with has to be beside it.
@@ -91,6 +90,7 @@ def _make_devices(rig: Rig, nodes: Sequence[NodePlan]) -> None:
         gateway.lay_files(machine, rig.keys[region.name])
         # As the product does on a device: gateways of its own region advertise its pods, too; and segments that fit.
         machine.run("ip", "rule", "add", "to", str(node.pod_cidr), "lookup", "main", "pref", "2500")
+        routes.leave_to_tailscaled(machine, rig.plan)
         machine.run("nft", "-f", "-", stdin=_SEGMENTS.format(mss=rig.plan.mss))
         gateway.start(machine, region, [node.pod_cidr])
     for node in nodes:
