@@ -75,6 +75,11 @@ class Timing:
         return self.longest_hold * self.node_hold / self.hold
 
     @property
+    def calm(self) -> float:
+        """While all are heard this often, nobody waits for an answer: what comes is read once per beat."""
+        return self.beat * 2.5
+
+    @property
     def silence(self) -> float:
         return self.beat * self.missed
 

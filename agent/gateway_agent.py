@@ -88,6 +88,7 @@ class GatewayAgent:
         self._filter.tick(now)
         self._mind_a_fresh_tailscaled(now)
         self._heartbeats.join_tailnet(self._tailscale.address(self._config.index))
+        self._heartbeats.listen(now)
         self._prober.learn(self._tailscale.targets)
         self._prober.beat()
         elsewhere = self._tailscale.elsewhere

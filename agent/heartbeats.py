@@ -78,6 +78,16 @@ class Heartbeats:
             self._tail.port.close()
         self._tail = Side(self._config, address, UdpPort(address, self._config.port, self._from_tail))
 
+    def listen(self, now: float) -> None:
+        """Read what has come since the last beat; and from now on at once, while a partner falls silent."""
+        for side in self._sides():
+            side.port.read()
+            calm = all(
+                one.heard is not None and now - one.heard <= self._config.timing.calm
+                for one in side.listeners.values()
+            )
+            side.port.watch(not calm)
+
     # What goes out.
 
     def greet(self, now: float, tailnet_address: Callable[[str], str | None]) -> None:
@@ -120,16 +130,16 @@ class Heartbeats:
 
     # What comes in.
 
-    def _from_lan(self, data: bytes, source: tuple[str, int]) -> None:
-        self._from(self._lan, data, source)
+    def _from_lan(self, data: bytes, source: tuple[str, int], age: float) -> None:
+        self._from(self._lan, data, source, age)
 
-    def _from_tail(self, data: bytes, source: tuple[str, int]) -> None:
+    def _from_tail(self, data: bytes, source: tuple[str, int], age: float) -> None:
         if self._tail is not None:
-            self._from(self._tail, data, source)
+            self._from(self._tail, data, source, age)
 
-    def _from(self, side: Side, data: bytes, source: tuple[str, int]) -> None:
+    def _from(self, side: Side, data: bytes, source: tuple[str, int], age: float) -> None:
         message = wire.unseal(data, self._config.region, self._config.key)
-        now = self._clock.now()
+        now = self._clock.now() - age
         match message:
             case wire.Hello():
                 good = self._greeted(side, message, source, now)

@@ -54,6 +54,7 @@ class NodeAgent:
             log("late", seconds=round(late, 2))
         now = self._clock.now()
         self._filter.tick(now)
+        self._port.read()
         for address, listener in self._by_address.items():
             if listener.due(now):
                 hello = listener.hello(
@@ -66,6 +67,10 @@ class NodeAgent:
                 )
                 self._port.send(self._seal(hello), (address, self._config.port))
         heard = [Heard(listener.heard, listener.last) for listener in self._listeners]
+        # A gateway asks about another one soon after that has fallen silent, and waits for what this node says.
+        self._port.watch(
+            not all(one.at is not None and now - one.at <= self._config.timing.calm for one in heard)
+        )
         self._apply(self._core.choose(heard, now), now)
 
     def _apply(self, chosen: Sequence[int], now: float) -> None:
@@ -90,8 +95,8 @@ class NodeAgent:
         self._set = tuple(chosen)
         self._changes += 1
 
-    def _receive(self, data: bytes, source: tuple[str, int]) -> None:
-        now = self._clock.now()
+    def _receive(self, data: bytes, source: tuple[str, int], age: float) -> None:
+        now = self._clock.now() - age
         listener = self._by_address.get(source[0])
         message = wire.unseal(data, self._config.region, self._config.key) if listener else None
         if listener is None or message is None:

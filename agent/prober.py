@@ -167,21 +167,21 @@ class Prober:
     def _mac(self, content: bytes) -> bytes:
         return hmac.digest(self._config.key, content, "sha256")[:_MAC_BYTES]
 
-    def _receive(self, data: bytes, source: tuple[str, int]) -> None:
+    def _receive(self, data: bytes, source: tuple[str, int], age: float) -> None:
         if len(data) != SIZE or not data.startswith(MAGIC):
             return
         content = data[:-_MAC_BYTES]
         if not hmac.compare_digest(self._mac(content), data[-_MAC_BYTES:]):
             return
         boot, path, target, number = _FIELDS.unpack(content[len(MAGIC) :])
-        sent, now = self._sent_at.get(number), self._clock()
+        sent, now = self._sent_at.get(number), self._clock() - age
         last = self._answered.get((path, target), (0, 0.0))[0]
         if boot != self._boot or sent is None or number <= last:
             return
         if now - sent <= self._config.timing.silence:
             self._answered[path, target] = (number, now)
 
-    def _reflect(self, data: bytes, source: tuple[str, int]) -> None:
+    def _reflect(self, data: bytes, source: tuple[str, int], age: float) -> None:
         now = self._clock()
         since, left = self._budget
         if now - since >= 1.0:

@@ -10,7 +10,6 @@ from lab.rig.ours import ARCHIVE
 from lab.rig.rig import Rig
 from lab.shell import LabError
 
-_SECONDS = 20.0
 _PROGRAM = ARCHIVE.rpartition("/")[2]
 
 
@@ -24,10 +23,10 @@ class Need:
     resident: int
 
 
-def measure(rig: Rig) -> list[Need]:
-    """A rig whose agents have settled."""
+def measure(rig: Rig, seconds: float) -> list[Need]:
+    """Over so many seconds, in a rig whose agents have settled."""
     before, begun = {name: _agent(rig, name) for name in rig.nodes}, time.monotonic()
-    time.sleep(_SECONDS)
+    time.sleep(seconds)
     elapsed = time.monotonic() - begun
     after = {name: _agent(rig, name) for name in rig.nodes}
     return [

@@ -172,11 +172,11 @@ def shares(flows: int = 64) -> None:
 
 @app.command()
 @_in_world
-def agents() -> None:
+def agents(seconds: Annotated[float, typer.Option(min=1, help="Measured over so long.")] = 20) -> None:
     """What each agent needs of a processor and of memory while nothing is wrong."""
     from lab.rig import agents
 
-    for need in agents.measure(_with_agents()):
+    for need in agents.measure(_with_agents(), seconds):
         print(f"{need.machine}, {need.role}: {need.core:.1%} of a core, {need.resident / 2**20:.0f} MiB")
 
 

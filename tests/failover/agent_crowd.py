@@ -36,7 +36,7 @@ class Node:
         self.beats = 0
         self.port = UdpPort(self.address, 41642, self.receive)
 
-    def receive(self, data: bytes, source: tuple[str, int]) -> None:
+    def receive(self, data: bytes, source: tuple[str, int], age: float) -> None:
         message = wire.unseal(data, REGION, KEY)
         now = time.monotonic()
         if isinstance(message, wire.Answer):

@@ -131,11 +131,11 @@ def test_an_answer_counts_once_and_only_to_the_run_that_asked() -> None:
             heard = one.direct()["far"]
             # Everything again, later, and to another run of the same gateway.
             for data in sent:
-                one._receive(data, ("127.0.2.1", 41699))
+                one._receive(data, ("127.0.2.1", 41699), 0.0)
             assert one.direct()["far"] == heard
         with prober(config("hub", "127.0.1.1", "127.0.2.1")) as other:
             for data in sent:
-                other._receive(data, ("127.0.2.1", 41699))
+                other._receive(data, ("127.0.2.1", 41699), 0.0)
             assert other.direct() == {}
 
     asyncio.run(run())

@@ -125,6 +125,18 @@ def test_both_gateways_of_a_region_carry_what_leaves_it_and_what_comes_in() -> N
     assert all(35 <= int(share) <= 65 for pair in found for share in pair), told
 
 
+def test_what_agents_need_is_measured_on_every_machine() -> None:
+    told = rig("agents", "--seconds", "5")
+    found = re.findall(r"^([\w-]+), (node|gateway): ([\d.]+)% of a core, (\d+) MiB$", told, re.MULTILINE)
+    assert sorted(role for _, role, *_ in found) == ["gateway"] * 4 + ["node"] * 4, told
+    assert len({name for name, *_ in found}) == 8
+    for role in ("node", "gateway"):
+        shares = [float(core) for _, one, core, _ in found if one == role]
+        assert min(shares) > 0, told
+        FIGURES.append(f"agents, each {role}: {min(shares):.1f} to {max(shares):.1f}% of a core")
+    assert all(int(mib) <= 60 for *_, mib in found), told
+
+
 def test_throughput_is_measured_on_every_path_the_nodes_own_devices_among_them() -> None:
     told = rig("throughput")
     found = dict(re.findall(r"^(.*): ([\d.]+) Gbit/s, [\d.]+ s of processor per GB$", told, re.MULTILINE))
