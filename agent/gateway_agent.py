@@ -194,9 +194,12 @@ class GatewayAgent:
     def _mind_a_fresh_tailscaled(self, now: float) -> None:
         try:
             self._hush.tick(self._tailscale.said, now)
+        except OSError as error:
+            log("tailnet device not kept quiet", error=str(error))
+        try:
             self._nudge.tick(self._tailscale.connections, self._tailscale.up, now)
         except OSError as error:
-            log("tailscaled not minded", error=str(error))
+            log("tailscaled not nudged", error=str(error))
 
     # What the outside asks.
 
@@ -259,10 +262,11 @@ class GatewayAgent:
     async def stop(self) -> None:
         """Hand over, beating on, then end. What tailscaled advertises stays."""
         log("stopped", drained=await self.hand_over())
-        with contextlib.suppress(OSError):
-            self._hush.remove()
         # Whoever asked for the same may still wait for the answer.
         await asyncio.sleep(ANSWER_SECONDS)
+        # Nothing is awaited after this, so no beat comes that might quieten it again.
+        with contextlib.suppress(OSError):
+            self._hush.remove()
         for task in self._tasks:
             task.cancel()
 

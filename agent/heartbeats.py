@@ -44,7 +44,7 @@ class Heartbeats:
         self._addresses = {gateway.name: str(gateway.address) for gateway in config.gateways}
         own = str(config.node_ip)
         self._partners = frozenset(self._addresses.values())
-        self._lan = Side(config, own, UdpPort(own, config.port, self._from_lan))
+        self._lan = Side(config, own, UdpPort(own, config.port, self._from_lan, config.timing.beat))
         self._tail: Side | None = None
         self._asked: dict[str, float] = {}
         self._witness: dict[str, float] = {}
@@ -76,17 +76,18 @@ class Heartbeats:
             return
         if self._tail is not None:
             self._tail.port.close()
-        self._tail = Side(self._config, address, UdpPort(address, self._config.port, self._from_tail))
+        port = UdpPort(address, self._config.port, self._from_tail, self._config.timing.beat)
+        self._tail = Side(self._config, address, port)
 
     def listen(self, now: float) -> None:
-        """Read what has come since the last beat; and from now on at once, while a partner falls silent."""
+        """Read what has come since the last beat; and at once from now on, while a partner is silent or more waits."""
         for side in self._sides():
-            side.port.read()
+            read_all = side.port.read()
             calm = all(
                 one.heard is not None and now - one.heard <= self._config.timing.calm
                 for one in side.listeners.values()
             )
-            side.port.watch(not calm)
+            side.port.watch(not (calm and read_all))
 
     # What goes out.
 
@@ -178,7 +179,7 @@ class Heartbeats:
         if ask.about not in self._lan.listeners:
             return False
         heard = self._lan.listeners[ask.about].heard
-        age = -1.0 if heard is None else now - heard
+        age = -1.0 if heard is None else max(0.0, now - heard)
         say = wire.Say(sender=self._config.name, boot=self._boot, nonce=ask.nonce, about=ask.about, age=age)
         side.port.send(self._seal(say), source)
         return True

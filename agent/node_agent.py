@@ -44,7 +44,7 @@ class NodeAgent:
         self._verify = now + VERIFY_SECONDS
         self._late = 0.0
         self._changes = self._refused = 0
-        self._port = UdpPort(str(config.node_ip), config.port, self._receive)
+        self._port = UdpPort(str(config.node_ip), config.port, self._receive, config.timing.beat)
         log("started", role="node", name=config.name, region=config.region, gateways=list(self._set))
 
     def tick(self) -> None:
@@ -54,7 +54,7 @@ class NodeAgent:
             log("late", seconds=round(late, 2))
         now = self._clock.now()
         self._filter.tick(now)
-        self._port.read()
+        read_all = self._port.read()
         for address, listener in self._by_address.items():
             if listener.due(now):
                 hello = listener.hello(
@@ -68,9 +68,8 @@ class NodeAgent:
                 self._port.send(self._seal(hello), (address, self._config.port))
         heard = [Heard(listener.heard, listener.last) for listener in self._listeners]
         # A gateway asks about another one soon after that has fallen silent, and waits for what this node says.
-        self._port.watch(
-            not all(one.at is not None and now - one.at <= self._config.timing.calm for one in heard)
-        )
+        calm = all(one.at is not None and now - one.at <= self._config.timing.calm for one in heard)
+        self._port.watch(not (calm and read_all))
         self._apply(self._core.choose(heard, now), now)
 
     def _apply(self, chosen: Sequence[int], now: float) -> None:
@@ -108,7 +107,7 @@ class NodeAgent:
         elif isinstance(message, wire.Ask):
             about = next((one for one in self._listeners if one.name == message.about), None)
             if about is not None:
-                age = -1.0 if about.heard is None else now - about.heard
+                age = -1.0 if about.heard is None else max(0.0, now - about.heard)
                 self._port.send(self._seal(self._say(message, age)), source)
 
     def _say(self, ask: wire.Ask, age: float) -> wire.Say:

@@ -39,18 +39,18 @@ class Prober:
         self._boot = os.urandom(8)
         self._number = 0
         self._sent_at: dict[int, float] = {}
-        me, port = config.index, config.port
+        me, port, beat = config.index, config.port, config.timing.beat
         self._home = str(ladder.probes[me][me])
         self._budget = (clock(), REFLECTED)
         # As numbers: each probe of each other region is looked at.
         self._supernets = [(int(one.network_address), int(one.netmask)) for one in config.supernets]
         self._ports = {
-            number: UdpPort(str(ladder.probes[number][me]), FIRST_PORT + number, self._receive)
+            number: UdpPort(str(ladder.probes[number][me]), FIRST_PORT + number, self._receive, beat)
             for number in range(len(config.gateways))
             if number != me
         }
-        self._direct = UdpPort(self._home, DIRECT_PORT, self._receive)
-        self._reflector = UdpPort(self._home, port, self._reflect)
+        self._direct = UdpPort(self._home, DIRECT_PORT, self._receive, beat)
+        self._reflector = UdpPort(self._home, port, self._reflect, beat)
         # Numbers stand in probes, so nothing is taken out of `_known`; `_targets` has the numbers of those that count.
         self._known: list[Target] = []
         self._found: frozenset[Target] = frozenset()
@@ -89,11 +89,12 @@ class Prober:
 
     def lost(self, among: Iterable[IPv4Address]) -> list[IPv4Address]:
         """Which of these addresses have not answered directly for longer than it takes to ask every target once."""
-        heard = {
-            self._known[target].address: at
-            for (path, target), (_, at) in self._answered.items()
-            if path == DIRECT
-        }
+        heard: dict[IPv4Address, float] = {}
+        for (path, target), (_, at) in self._answered.items():
+            if path == DIRECT:
+                # A file's name and the tailnet's may be the same gateway.
+                address = self._known[target].address
+                heard[address] = max(at, heard.get(address, at))
         since = self._clock() - SLOW_SECONDS - self._config.timing.silence
         return [address for address in among if heard.get(address, float("-inf")) < since]
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 
 from agent.config import Target
@@ -209,14 +210,18 @@ class Tailscale:
     async def _seek(self) -> None:
         turn = 0
         sought: dict[str, float] = {}
+        # Threads of its own: a take-over must not stand behind those that wait for an answer.
+        threads = ThreadPoolExecutor(SOUGHT, thread_name_prefix="seek")
+        loop = asyncio.get_running_loop()
         while True:
             now = time.monotonic()
             sought |= dict.fromkeys(self.lost, now)
             # One that answers again may do so by way of a relay only.
             sought = {address: at for address, at in sought.items() if now - at <= LINGER_SECONDS}
+            turn = turn if turn < len(sought) else 0
             these = [*sought][turn : turn + SOUGHT] if self.up else []
-            turn = turn + SOUGHT if turn + SOUGHT < len(sought) else 0
-            tries = [asyncio.to_thread(self._api.seek, address) for address in these]
+            turn += SOUGHT
+            tries = [loop.run_in_executor(threads, self._api.seek, address) for address in these]
             # Nobody answers, mostly; probes will tell when that has changed.
             await asyncio.gather(asyncio.sleep(SEEK_SECONDS), *tries, return_exceptions=True)
 

@@ -15,8 +15,6 @@ IP_FREEBIND = 15
 SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@ll")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
-# Of a clock that is set meanwhile no more than this comes in, seconds: ports are read at least once per beat.
-OLDEST = 0.1
 _RECEIVE_BYTES = 2048
 # At most so many datagrams in a row, so that a flood leaves time for everything else.
 _IN_A_ROW = 64
@@ -26,11 +24,14 @@ Receiver = Callable[[bytes, tuple[str, int], float], None]
 
 
 class UdpPort:
-    """One bound socket, read as soon as something comes; see `watch`."""
+    """
+    One bound socket, read as soon as something comes; see `watch`. `oldest`: seconds; a datagram never counts as older,
+    whatever becomes of the wall clock between its arrival and the next `read`.
+    """
 
-    def __init__(self, address: str, port: int, receive: Receiver) -> None:
+    def __init__(self, address: str, port: int, receive: Receiver, oldest: float) -> None:
         self.address = address
-        self._receive = receive
+        self._receive, self._oldest = receive, oldest
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -62,23 +63,23 @@ class UdpPort:
         except OSError:
             self.lost += 1
 
-    def read(self) -> None:
-        """Hand over what has come. If that is too much at once, watch for the rest."""
+    def read(self) -> bool:
+        """Hand over what has come; was that all? If not, `watch` for the rest."""
         for _ in range(_IN_A_ROW):
             try:
                 data, ancillary, _, source = self._socket.recvmsg(_RECEIVE_BYTES, _ANCILLARY_BYTES)
             except BlockingIOError:
-                return
+                return True
             except OSError:
                 # A pending ICMP error, such as from a host that is down; the next call reads on.
                 continue
-            self._receive(data, (source[0], source[1]), _age(ancillary))
-        self.watch(True)
+            self._receive(data, (source[0], source[1]), min(_age(ancillary), self._oldest))
+        return False
 
 
 def _age(ancillary: list[tuple[int, int, bytes]]) -> float:
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS) and len(content) == _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack(content)
-            return float(min(max(0.0, time.time() - seconds - nanoseconds / 1e9), OLDEST))
+            return float(max(0.0, time.time() - seconds - nanoseconds / 1e9))
     return 0.0

@@ -61,6 +61,8 @@ class RouteFollower:
         if not self._drains or not self._told or self._held == 0:
             return None
         if self._held is None:
+            if self._now() < self._quiet_until:
+                return None
             return "waits to hear whether routes of the VPC lead here"
         return f"waits for partners to take {self._held} routes of the VPC"
 
@@ -70,7 +72,7 @@ class RouteFollower:
                 if self._now() >= self._quiet_until:
                     if self._watch.due(self._now()):
                         await asyncio.to_thread(self.look)
-                    elif self._drains and self._now() - self._counted >= COUNT_SECONDS:
+                    elif self._drains and self._held != 0 and self._now() - self._counted >= COUNT_SECONDS:
                         await asyncio.to_thread(self.count)
                 await asyncio.sleep(LOOP_SECONDS)
         finally:

@@ -17,7 +17,7 @@ KNOWN_BEATS = 500
 SUBSCRIBED_SECONDS = 20.0
 MOST_SUBSCRIBERS = 4096
 # Of more listeners than this each node hears every other beat. It finds a dead gateway as soon as before, by time; on
-# its own LAN it needs to bear four lost beats in a row, not the nine of partners, whose way may be the tunnel.
+# its own LAN it needs to bear three lost beats in a row, not the nine of partners, whose way may be the tunnel.
 MANY_SUBSCRIBERS = 64
 MOST_NONCES = 40
 

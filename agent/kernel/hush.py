@@ -69,8 +69,9 @@ class Hush:
         try:
             self._netlink.delete(DEL_QDISC, _blackhole(device))
         except NetlinkError as error:
-            # There is only the kernel's own queue, which cannot be removed, or no device any more.
-            if error.errno not in (errno.EINVAL, errno.ENODEV):
+            # There is only the kernel's own queue, which cannot be removed, or no device any more, or a kernel without
+            # queues to choose.
+            if error.errno not in (errno.EINVAL, errno.ENODEV, errno.EOPNOTSUPP):
                 raise
 
 

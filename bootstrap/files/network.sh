@@ -114,6 +114,8 @@ agent_down() {
     ip nexthop del id "$id" 2>/dev/null || true
   done || true
   while ip rule del pref $AGENTS_RULES 2>/dev/null; do :; done
+  # One that was killed while a tailscaled was fresh left its device quiet.
+  tc qdisc del dev tailscale0 root blackhole 2>/dev/null || true
   # The addresses of its probes: the pods of host 0, which no machine has.
   ip -4 -o addr show dev lo scope global | awk '{print $4}' | grep -vx "$NODE_IP/32" | while read -r id; do
     in_probes "${id%/32}" && ip addr del "$id" dev lo 2>/dev/null || true

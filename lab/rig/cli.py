@@ -182,7 +182,7 @@ def agents(seconds: Annotated[float, typer.Option(min=1, help="Measured over so 
 
 @app.command()
 def bench(
-    runs: Annotated[int, typer.Option(help="Runs of each event with the agent.")] = 20,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each event with the agent.")] = 20,
     baseline_runs: Annotated[int, typer.Option(help="Runs of each event in each setup without it.")] = 5,
     cluster_runs: Annotated[int, typer.Option(help="Runs of each event on the whole cluster.")] = 3,
     events: Names = "",

@@ -1,6 +1,8 @@
-"""200 nodes and a tailscaled that only answers, around one real gateway agent; run alone in a network namespace.
+"""
+200 nodes, a partner and a tailscaled that only answers, around a real gateway agent; run alone in a network namespace.
 
-Prints JSON: the agent's share of a core, its memory, and how many beats each node heard per second.
+`FOLDER NODES SECONDS [alone]`: alone without the partner, as if it were dead. Prints JSON: the agent's share of a core,
+its memory, and how many beats each node heard per second.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import time
 from pathlib import Path
 
 from agent import wire
-from agent.core.sessions import Listener
+from agent.config import Timing
+from agent.core.sessions import Listener, Speaker
 from agent.udp import UdpPort
 
 REGION, KEY = "hub", bytes(range(32))
-SECONDS, SETTLES = 20.0, 5.0
+SETTLES = 5.0
+BEAT = Timing().beat
 STATUS = {
     "BackendState": "Running",
     "Self": {"TailscaleIPs": ["127.0.0.77"], "PrimaryRoutes": []},
@@ -29,12 +33,11 @@ STATUS = {
 class Node:
     """A node's side of the heartbeats, at its own address."""
 
-    def __init__(self, number: int) -> None:
-        self.address = f"10.0.{1 + number // 200}.{number % 200 + 20}"
-        self.name = f"node-{number}"
+    def __init__(self, name: str, address: str, pods: str = "") -> None:
+        self.name, self.address, self.pods = name, address, pods
         self.listener = Listener("gw-1")
         self.beats = 0
-        self.port = UdpPort(self.address, 41642, self.receive)
+        self.port = UdpPort(self.address, 41642, self.receive, BEAT)
 
     def receive(self, data: bytes, source: tuple[str, int], age: float) -> None:
         message = wire.unseal(data, REGION, KEY)
@@ -46,9 +49,37 @@ class Node:
 
     def greet(self, now: float) -> None:
         if self.listener.due(now):
-            pods = f"10.128.{int(self.name[5:]) % 250 + 1}.0/24"
-            hello = self.listener.hello(now, os.urandom(8).hex(), self.name, "boot", self.address, pods)
+            nonce = os.urandom(8).hex()
+            hello = self.listener.hello(now, nonce, self.name, "boot", self.address, self.pods)
             self.port.send(wire.seal(hello, REGION, KEY), ("10.0.0.20", 41642))
+
+
+class Partner(Node):
+    """The other gateway: it is greeted, too, and beats."""
+
+    def __init__(self, name: str, address: str) -> None:
+        super().__init__(name, address)
+        self.speaker = Speaker(name, "boot")
+
+    def receive(self, data: bytes, source: tuple[str, int], age: float) -> None:
+        message = wire.unseal(data, REGION, KEY)
+        if not isinstance(message, wire.Hello):
+            super().receive(data, source, age)
+        elif answer := self.speaker.greeted(message, source, time.monotonic()):
+            self.port.send(wire.seal(answer, REGION, KEY), source)
+
+    async def beat(self) -> None:
+        while True:
+            self.speaker.beat += 1
+            beat = wire.Beat(sender=self.name, boot="boot", beat=self.speaker.beat)
+            for to in self.speaker.audience(time.monotonic()):
+                self.port.send(wire.seal(beat, REGION, KEY), to)
+            await asyncio.sleep(BEAT)
+
+
+def node(number: int) -> Node:
+    pods = f"10.128.{number % 250 + 1}.0/24"
+    return Node(f"node-{number}", f"10.0.{1 + number // 200}.{number % 200 + 20}", pods)
 
 
 async def tailscaled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -95,31 +126,38 @@ def spent(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def main(folder: Path, count: int) -> None:
-    nodes = [Node(number) for number in range(count)]
+async def main(folder: Path, count: int, seconds: float, alone: bool) -> None:
+    nodes = [node(number) for number in range(count)]
+    greeters = nodes
+    if not alone:
+        partner = Partner("gw-2", "10.0.0.21")
+        greeters = [*nodes, partner]
+        beating = asyncio.create_task(partner.beat())
     server = await asyncio.start_unix_server(tailscaled, folder / "tailscaled.sock")
     command = [sys.executable, "-m", "agent", "--config", str(configuration(folder)), "run"]
     agent = subprocess.Popen(command, stderr=(folder / "agent.log").open("w"))
     try:
         begun = time.monotonic()
         first, beats = 0.0, 0
-        while (past := time.monotonic() - begun) < SETTLES + SECONDS:
+        while (past := time.monotonic() - begun) < SETTLES + seconds:
             if not first and past >= SETTLES:
-                first, beats, since = spent(agent.pid), sum(node.beats for node in nodes), time.monotonic()
-            for node in nodes:
-                node.greet(time.monotonic())
+                first, beats, since = spent(agent.pid), sum(one.beats for one in nodes), time.monotonic()
+            for one in greeters:
+                one.greet(time.monotonic())
             await asyncio.sleep(0.05)
         elapsed = time.monotonic() - since
         status = Path(f"/proc/{agent.pid}/status").read_text()
         memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-        heard = (sum(node.beats for node in nodes) - beats) / elapsed / count
+        heard = (sum(one.beats for one in nodes) - beats) / elapsed / count
         share = (spent(agent.pid) - first) / elapsed
         print(json.dumps({"core": share, "mib": memory / 1024, "beats": heard}))
     finally:
         agent.kill()
         agent.wait()
+        if not alone:
+            beating.cancel()
         server.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), "alone" in sys.argv))

@@ -627,6 +627,46 @@ def test_a_drain_does_not_wait_for_a_cloud_that_does_not_answer(stand: Stand) ->
     assert stand.follower._quiet_until > stand.clock[0]
 
 
+def test_a_drain_does_not_wait_out_a_pause_that_began_before_it(stand: Stand) -> None:
+    stand.cloud.faults = [slow] * 9
+    stand.follower.look()
+    assert stand.follower._quiet_until > stand.clock[0]
+    stand.follower.see(View(1, frozenset((2,)), False), drain=True)
+    assert stand.follower.waits() is None
+    stand.clock[0] = stand.follower._quiet_until
+    assert stand.follower.waits() is not None
+
+
+def test_who_stays_drained_asks_amazon_no_longer_than_routes_lead_to_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LOOP_SECONDS", 0.01)
+    monkeypatch.setattr(following, "COUNT_SECONDS", 0.0)
+    stand.cloud.routes = {("rtb-1", TO_PODS): "eni-2"}
+    counts: list[str | None] = []
+    count = stand.follower.count
+
+    def counted() -> None:
+        count()
+        counts.append(stand.follower.waits())
+        if len(counts) == 2:
+            stand.cloud.routes = {("rtb-1", TO_PODS): "eni-3"}
+
+    monkeypatch.setattr(stand.follower, "count", counted)
+
+    async def main() -> None:
+        stand.follower.see(View(1, frozenset((2,)), False), drain=True)
+        task = asyncio.create_task(stand.follower.run())
+        until = time.monotonic() + 5
+        while None not in counts and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        task.cancel()
+
+    asyncio.run(main())
+    assert counts == [*["waits for partners to take 1 routes of the VPC"] * 2, None]
+
+
 def test_a_slow_cloud_does_not_hold_up_the_beats(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "LOOP_SECONDS", 0.01)
     stand.cloud.faults = [slow] * 3

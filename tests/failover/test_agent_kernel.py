@@ -198,13 +198,21 @@ def test_the_gateways_script_keeps_its_rules_in_place_and_takes_the_probes_ways_
         20,
         f"""
 {NETWORK.format(host=20, device="yes")}
+from agent.kernel.hush import Hush
 paths = ProbePaths(netlink, config("gateway", 20), config("gateway", 20).ladder)
 paths.ensure()
 sh("ip rule add to 10.200.0.0/16 lookup main pref 2500")
 network("rules_up")
 network("rules_up")
 out["rules"] = sh("ip rule show pref 2500")
+sh("ip tuntap add tailscale0 mode tun; ip link set tailscale0 up")
+Hush(netlink).tick(False, 0.0)
+out["quiet"] = sh("tc qdisc show dev tailscale0")
 network("agent_down")
+out["still quiet"] = sh("tc qdisc show dev tailscale0")
+sh("tc qdisc replace dev tailscale0 root pfifo")
+network("agent_down")
+out["another's queue"] = sh("tc qdisc show dev tailscale0")
 out["left"] = sh('''{LEFT}''')
 out["own"] = sh("ip -4 -o addr show dev eth0")
 """,
@@ -212,6 +220,9 @@ out["own"] = sh("ip -4 -o addr show dev eth0")
     assert sorted(line.split()[4] for line in out["rules"].splitlines()) == ["10.0.0.0/24", "10.128.0.0/16"]
     assert out["left"].strip() == ""
     assert "10.0.0.20/24" in out["own"]
+    assert "blackhole" in out["quiet"]
+    assert "blackhole" not in out["still quiet"]
+    assert "pfifo" in out["another's queue"]
 
 
 def test_a_nudge_is_an_event_of_the_kernels_and_leaves_nothing() -> None:
