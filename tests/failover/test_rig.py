@@ -127,13 +127,16 @@ def test_both_gateways_of_a_region_carry_what_leaves_it_and_what_comes_in() -> N
 
 def test_what_agents_need_is_measured_on_every_machine() -> None:
     told = rig("agents", "--seconds", "5")
-    found = re.findall(r"^([\w-]+), (node|gateway): ([\d.]+)% of a core, (\d+) MiB$", told, re.MULTILINE)
-    assert sorted(role for _, role, *_ in found) == ["gateway"] * 4 + ["node"] * 4, told
+    found = re.findall(
+        r"^([\w-]+), (control-plane|worker|gateway): ([\d.]+)% of a core, (\d+) MiB$", told, re.MULTILINE
+    )
+    gateways = [float(core) for _, role, core, _ in found if role == "gateway"]
+    nodes = [float(core) for _, role, core, _ in found if role != "gateway"]
     assert len({name for name, *_ in found}) == 8
-    for role in ("node", "gateway"):
-        shares = [float(core) for _, one, core, _ in found if one == role]
+    assert len(gateways) == len(nodes) == 4, told
+    for what, shares in {"node": nodes, "gateway": gateways}.items():
         assert min(shares) > 0, told
-        FIGURES.append(f"agents, each {role}: {min(shares):.1f} to {max(shares):.1f}% of a core")
+        FIGURES.append(f"agent of a {what}: {min(shares):.1f} to {max(shares):.1f}% of a core")
     assert all(int(mib) <= 60 for *_, mib in found), told
 
 
