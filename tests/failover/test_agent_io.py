@@ -303,7 +303,6 @@ def test_a_gateway_that_has_not_answered_for_a_while_is_lost() -> None:
             for last in (0, 1):
                 one._answered = {(probing.DIRECT, last): (1, now[0]), (probing.DIRECT, 1 - last): (1, 0.0)}
                 assert one.lost([there]) == []
-            assert one.lost([there]) == []
 
     asyncio.run(run())
 
