@@ -26,6 +26,8 @@ GATEWAY_LABEL = "tailspan.dev/gateway"
 ENDPOINT_PREFIX = 28
 # The last quarter of node_cidr holds the endpoints: two /28 of it.
 SMALLEST_NODE_CIDR = 25
+# RFC 1918.
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """GKE as the control plane: a Standard cluster in the region's VPC, its own nodes, and a private endpoint.
 
 Foreign machines are GKE's only as far as Kubernetes is: they need VPC-native Standard with the legacy datapath (GKE's
-Cilium fork runs on GKE's nodes alone, Autopilot refuses privileged pods) and 1.35 (network/managed_rules.py).
+Cilium fork runs on GKE's nodes alone, Autopilot refuses privileged pods) and 1.35 (network/gke_rules.py).
 """
 
 from __future__ import annotations
