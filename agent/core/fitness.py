@@ -101,13 +101,18 @@ class Judge:
             return True
         return None if last is None or self.now - last > MEMBER_SECONDS else False
 
-    def partner(self, partner: Partner, own: Own, address: str) -> Judged:
-        """Does this partner carry traffic? Whether it drains is another question."""
+    def partner(self, partner: Partner, own: Own, address: str, *, back: bool = False) -> Judged:
+        """
+        Does this partner carry traffic? Whether it drains is another question. `back`: it, or the own LAN side, was
+        silent on the LAN until a moment ago, so that its probes may not have had the time to pass again.
+        """
         said = self.said(partner)
         if said is not None and not said.up:
             return Judged(Verdict.UNFIT, "tailscaled is down")
         if any(self.recent(at) for at in partner.via.values()):
             return Judged(Verdict.FIT, "forwards")
+        if back:
+            return Judged(Verdict.KEEP, "heard again a moment ago")
         lan = self.lan_alive(own, besides=address)
         if self.recent(partner.lan.at):
             return self._not_forwarding(partner, own)

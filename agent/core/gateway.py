@@ -18,6 +18,9 @@ LASTING_BEATS = 4
 FIRST_SECONDS = 10.0
 # How long a partner that forwards again waits for the last of the gateways elsewhere, seconds.
 RETURN_SECONDS = 15.0
+# For so long after a silence on the LAN nothing follows from what does not arrive, seconds: as long as a neighbour does
+# not answer, Linux asks for its address once a second only (net.ipv4.neigh.*.retrans_time_ms).
+BACK_SECONDS = 1.5
 # From this share of the silence on, the others are asked whether they hear a partner.
 ASK_AFTER = 0.4
 
@@ -58,6 +61,10 @@ class GatewayCore:
     _failed: dict[str, float] = field(default_factory=dict)
     _drained: dict[str, float] = field(default_factory=dict)
     _proven: set[str] = field(default_factory=set)
+    # By name of a partner, or "" for anybody on the LAN: who is silent there after having been heard, and when the
+    # last such silence ended.
+    _silent: set[str] = field(default_factory=set)
+    _back: dict[str, float] = field(default_factory=dict)
     _behind: float | None = None
 
     @property
@@ -69,7 +76,17 @@ class GatewayCore:
     ) -> Decision:
         """The decision of this moment. `tailnet` is None while tailscaled does not say what is in it."""
         judge = Judge(self.timing, now)
-        judged = {name: judge.partner(one, own, self.addresses[name]) for name, one in partners.items()}
+        lan, far = judge.lan_alive(own), any(judge.recent(at) for at in own.direct.values())
+        anybody = self._is_back("", bool(own.members), lan is True, now)
+        judged = {
+            name: judge.partner(
+                one,
+                own,
+                self.addresses[name],
+                back=self._is_back(name, one.lan.at is not None, judge.recent(one.lan.at), now) or anybody,
+            )
+            for name, one in partners.items()
+        }
         for name, one in judged.items():
             if one.verdict is Verdict.FIT:
                 self._proven.add(name)
@@ -87,7 +104,6 @@ class GatewayCore:
         if now - self.started < self.timing.silence * 1.5:
             # Partners have not had the time to be heard: nothing is told of them, nothing changes.
             unfit = frozenset()
-        lan, far = judge.lan_alive(own), any(judge.recent(at) for at in own.direct.values())
         doubted = self._doubted(judge, partners, unfit)
         well = self._well(judge, partners, own, lan, far, unfit) and (own.drain or not doubted)
         draining = self._draining(judge, partners, own)
@@ -122,6 +138,16 @@ class GatewayCore:
             doubted=doubted,
             reasons={name: one.reason for name, one in judged.items()},
         )
+
+    def _is_back(self, who: str, known: bool, heard: bool, now: float) -> bool:
+        """Was it silent until a moment ago? Whoever has never been heard has not fallen silent."""
+        if not heard:
+            if known:
+                self._silent.add(who)
+        elif who in self._silent:
+            self._silent.remove(who)
+            self._back[who] = now
+        return now - self._back.get(who, float("-inf")) < BACK_SECONDS
 
     @staticmethod
     def _live(judge: Judge, partners: Mapping[str, Partner]) -> list[tuple[str, Beat]]:
