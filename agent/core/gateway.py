@@ -61,10 +61,8 @@ class GatewayCore:
     _failed: dict[str, float] = field(default_factory=dict)
     _drained: dict[str, float] = field(default_factory=dict)
     _proven: set[str] = field(default_factory=set)
-    # By name of a partner, or "" for anybody on the LAN: who is silent there after having been heard, and when the
-    # last such silence ended.
-    _silent: set[str] = field(default_factory=set)
-    _back: dict[str, float] = field(default_factory=dict)
+    # By name of a partner, or "" for anybody on the LAN: the last moment of silence there after having been heard.
+    _silent: dict[str, float] = field(default_factory=dict)
     _behind: float | None = None
 
     @property
@@ -140,14 +138,10 @@ class GatewayCore:
         )
 
     def _is_back(self, who: str, known: bool, heard: bool, now: float) -> bool:
-        """Was it silent until a moment ago? Whoever has never been heard has not fallen silent."""
-        if not heard:
-            if known:
-                self._silent.add(who)
-        elif who in self._silent:
-            self._silent.remove(who)
-            self._back[who] = now
-        return now - self._back.get(who, float("-inf")) < BACK_SECONDS
+        """Is it heard, and was silent until a moment ago? Whoever has never been heard has not fallen silent."""
+        if known and not heard:
+            self._silent[who] = now
+        return heard and now - self._silent.get(who, float("-inf")) < BACK_SECONDS
 
     @staticmethod
     def _live(judge: Judge, partners: Mapping[str, Partner]) -> list[tuple[str, Beat]]:

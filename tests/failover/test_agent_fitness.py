@@ -7,7 +7,7 @@ import pytest
 from agent.config import Timing
 from agent.core.claims import Claims
 from agent.core.fitness import NOT_FORWARDING, Judge, Own, Partner, Verdict
-from agent.core.gateway import BACK_SECONDS, Decision, GatewayCore
+from agent.core.gateway import Decision, GatewayCore
 from agent.core.node import Heard
 from agent.ladder import orders
 from agent.wire import Beat
@@ -99,8 +99,16 @@ def test_a_partner_that_is_gone_when_the_lan_is_back_is_found_all_the_same(beats
     region.run(BEGIN)
     region.run(END, beats=False, probes=False, node=False)
     region.node_hears_it = False
-    late = END + BACK_SECONDS + TIMING.silence
-    assert "gw-2" in blamed(region.run(late, beats=beats, probes=False))
+    assert "gw-2" in blamed(region.run(END + 2.0, beats=beats, probes=False))
+
+
+def test_a_partner_that_falls_silent_again_at_once_is_found_without_delay() -> None:
+    region = Region()
+    region.run(BEGIN)
+    region.run(END, beats=False, probes=False)
+    region.run(END + 0.3, probes=False)
+    region.node_hears_it = False
+    assert "gw-2" in blamed(region.run(END + 0.3 + TIMING.silence + 2 * STEP, beats=False, probes=False))
 
 
 def test_gateways_that_hear_each_other_again_do_not_blame_each_other() -> None:
